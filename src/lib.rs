@@ -1,0 +1,1 @@
+//! gatepost: the place where a mail system's passwords live.

@@ -1,1 +1,4 @@
 //! gatepost: the place where a mail system's passwords live.
+
+pub mod account;
+pub mod store;

@@ -1,0 +1,139 @@
+//! Store: the verbs that the use cases need of a database, and what each promises.
+//!
+//! Every write goes through [`Store::commit`], which changes the account and appends the rows of the change log in one
+//! transaction: a reader sees both or neither.
+//!
+//! Trusts: nobody's text; names and numbers arrive parsed.
+//! Fails:  with [`StoreError`], which always means "not now", or with a [`Conflict`], which is an answer.
+
+pub mod change;
+pub mod dict;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::account::{Account, Credential, CredentialName, DomainName, Generation, Username};
+
+pub use change::{Author, Change, ChangeKind, Door, NewAccount, Row, RowNumber};
+
+/// The store could not answer. Never a verdict: whoever hears it says "not now".
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing}: {cause}")]
+pub struct StoreError {
+    /// What was being done, as a verb phrase: "read the account".
+    pub doing: &'static str,
+    pub cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Why a change was not made. Nothing of it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    #[error("there is no such account")]
+    NoAccount,
+    #[error("there is no such domain")]
+    NoDomain,
+    #[error("the account exists already")]
+    AccountExists,
+    #[error("the domain exists already")]
+    DomainExists,
+    #[error("the domain still has accounts; remove them first")]
+    DomainInUse,
+    /// Somebody else changed it first.
+    #[error("the account was changed meanwhile")]
+    Moved,
+}
+
+/// Why [`Store::commit`] committed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A domain as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    pub name: DomainName,
+    /// The name of the password policy that holds there.
+    pub profile: String,
+    /// In bytes, for accounts without a quota of their own; `None` and 0 are no limit.
+    pub default_quota: Option<u64>,
+}
+
+/// An account with what is needed to judge a login to it, all of one moment.
+#[derive(Clone, Debug)]
+pub struct LoginRecord {
+    pub account: Account,
+    pub domain: Domain,
+    /// The main password first.
+    pub credentials: Vec<Credential>,
+}
+
+/// Which accounts to list: in the order of their names, after one, at most so many.
+#[derive(Clone, Debug)]
+pub struct AccountPage {
+    pub domain: Option<DomainName>,
+    /// Part of an address or of a person's name, case-insensitive.
+    pub query: Option<String>,
+    pub after: Option<Username>,
+    pub limit: u32,
+}
+
+/// A committed change: the number of its last row, and the account's generation after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub row: RowNumber,
+    /// `None` for a domain's change and for a removed account.
+    pub generation: Option<Generation>,
+}
+
+/// One attempt to log in, for its owner to read later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginEntry {
+    pub user: Username,
+    pub at: Timestamp,
+    pub outcome: LoginOutcome,
+    pub credential: Option<CredentialName>,
+    /// `imap`, `smtp`, …, as the peer called it.
+    pub service: String,
+    /// An address, or `local:UID`.
+    pub origin: String,
+    pub session: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginOutcome {
+    Accepted,
+    Refused,
+}
+
+/// What the rest of gatepost may ask of a database.
+#[async_trait]
+pub trait Store: dict::DictStore + Debug + Send + Sync {
+    async fn domains(&self) -> Result<Vec<Domain>, StoreError>;
+    async fn domain(&self, name: &DomainName) -> Result<Option<Domain>, StoreError>;
+
+    async fn account(&self, user: &Username) -> Result<Option<Account>, StoreError>;
+    async fn accounts(&self, page: &AccountPage) -> Result<Vec<Account>, StoreError>;
+
+    /// Hash, fields and generation in one select, so that they belong together.
+    async fn login_record(&self, user: &Username) -> Result<Option<LoginRecord>, StoreError>;
+    /// `None` when there is no such account (any more).
+    async fn generation(&self, user: &Username) -> Result<Option<Generation>, StoreError>;
+
+    /// All of the changes, in order, or none; one row of the log for each. They concern one subject.
+    async fn commit(&self, changes: &[Change], author: &Author, now: Timestamp) -> Result<Committed, CommitError>;
+    /// Rows with a higher number than `after`, oldest first.
+    async fn changes_since(&self, after: RowNumber, limit: u32) -> Result<Vec<Row>, StoreError>;
+
+    async fn record_login(&self, entry: &LoginEntry) -> Result<(), StoreError>;
+    /// Newest first.
+    async fn logins(&self, user: &Username, limit: u32) -> Result<Vec<LoginEntry>, StoreError>;
+
+    /// Whether the store can be written to now; the error says why not.
+    async fn check(&self) -> Result<(), StoreError>;
+}

@@ -2,3 +2,5 @@
 
 pub mod account;
 pub mod store;
+pub mod throttle;
+pub mod userdb;

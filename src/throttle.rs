@@ -1,0 +1,204 @@
+//! Throttle: when a refusal may leave, and how many wrong passwords one network may try on one account.
+//!
+//! Asked before anything is hashed; told the outcome afterwards. In memory only, forgotten on restart.
+//!
+//! Trusts: the origin given by the caller, who has decided whom to believe.
+//! Fails:  never. A full table forgets its older half, which favours the user.
+//! Limits: wrong passwords are counted, not told apart: a phone that repeats one is slowed like a guesser, on its own
+//!         account only.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::account::Origin;
+
+/// `[throttle]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// A refusal leaves so long after the attempt arrived, whatever its cause.
+    pub failure_delay: Duration,
+    /// Wrong passwords that one network may try on one account within a window; the next ones are told "not now".
+    pub failures: u32,
+    pub window: Duration,
+    /// Pairs of network and account that are remembered at most.
+    pub entries: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { failure_delay: Duration::from_secs(2), failures: 50, window: Duration::from_secs(600), entries: 100_000 }
+    }
+}
+
+/// May this attempt be verified?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes; a refusal leaves at `refuse_at`.
+    Proceed { refuse_at: Instant },
+    /// Not before `at`. It was not verified, so it must not be called wrong.
+    Later { at: Instant },
+}
+
+#[derive(Debug)]
+pub struct Throttle {
+    settings: Mutex<Settings>,
+    windows: Mutex<Windows>,
+}
+
+type Key = (Network, String);
+
+/// Failures of the running window and of the one before it: forgetting is dropping the older map.
+#[derive(Debug)]
+struct Windows {
+    began: Instant,
+    current: HashMap<Key, u32>,
+    previous: HashMap<Key, u32>,
+}
+
+impl Throttle {
+    #[must_use]
+    pub fn new(settings: Settings, now: Instant) -> Self {
+        let windows = Windows { began: now, current: HashMap::new(), previous: HashMap::new() };
+        Self { settings: Mutex::new(settings), windows: Mutex::new(windows) }
+    }
+
+    pub fn reconfigure(&self, settings: Settings) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// `account` is the name as folded; what is no name is nobody, the empty text.
+    #[must_use]
+    pub fn admit(&self, origin: Origin, account: &str, now: Instant) -> Admission {
+        let settings = self.settings();
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.turn(&settings, now);
+        let key = (Network::of(origin), account.to_owned());
+        let failures = [&windows.current, &windows.previous].iter().filter_map(|window| window.get(&key)).sum::<u32>();
+        if failures >= settings.failures {
+            return Admission::Later { at: windows.began + settings.window };
+        }
+        Admission::Proceed { refuse_at: now + settings.failure_delay }
+    }
+
+    pub fn record_failure(&self, origin: Origin, account: &str, now: Instant) {
+        let settings = self.settings();
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.turn(&settings, now);
+        *windows.current.entry((Network::of(origin), account.to_owned())).or_default() += 1;
+    }
+
+    /// A right password clears what its network owed on this account.
+    pub fn record_success(&self, origin: Origin, account: &str) {
+        let key = (Network::of(origin), account.to_owned());
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.current.remove(&key);
+        windows.previous.remove(&key);
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Windows {
+    fn turn(&mut self, settings: &Settings, now: Instant) {
+        let age = now.saturating_duration_since(self.began);
+        if age >= settings.window || self.current.len() >= settings.entries / 2 {
+            self.previous = std::mem::take(&mut self.current);
+            if age >= settings.window * 2 {
+                self.previous.clear();
+            }
+            self.began = now;
+        }
+    }
+}
+
+/// Whom a budget belongs to: an IPv4 address, an IPv6 /64, or a local user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Network {
+    V4([u8; 4]),
+    V6([u8; 8]),
+    Local(u32),
+}
+
+impl Network {
+    fn of(origin: Origin) -> Self {
+        let address = match origin {
+            Origin::Local(uid) => return Self::Local(uid),
+            Origin::Address(address) => address,
+        };
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(600);
+
+    fn origin(text: &str) -> Origin {
+        Origin::Address(text.parse().expect("an address"))
+    }
+
+    fn throttle(now: Instant) -> Throttle {
+        Throttle::new(Settings { failures: 2, ..Settings::default() }, now)
+    }
+
+    fn fail_twice(throttle: &Throttle, from: Origin, now: Instant) {
+        throttle.record_failure(from, "ann@example.org", now);
+        throttle.record_failure(from, "ann@example.org", now);
+    }
+
+    #[test]
+    fn a_refusal_leaves_at_a_fixed_time_after_arrival() {
+        let now = Instant::now();
+        let admission = throttle(now).admit(origin("192.0.2.1"), "ann@example.org", now);
+        assert_eq!(admission, Admission::Proceed { refuse_at: now + Duration::from_secs(2) });
+    }
+
+    #[test]
+    fn too_many_failures_stop_only_that_network_on_that_account() {
+        let now = Instant::now();
+        let throttle = throttle(now);
+        fail_twice(&throttle, origin("2001:db8:1:2::7"), now);
+        let admitted = |from, account| matches!(throttle.admit(origin(from), account, now), Admission::Proceed { .. });
+        assert!(!admitted("2001:db8:1:2::8", "ann@example.org"), "the same /64");
+        assert!(admitted("2001:db8:1:3::7", "ann@example.org"), "another /64");
+        assert!(admitted("2001:db8:1:2::7", "bob@example.org"), "another account");
+    }
+
+    #[test]
+    fn a_right_password_and_time_both_clear_the_count() {
+        let now = Instant::now();
+        let throttle = throttle(now);
+        let home = origin("192.0.2.1");
+        fail_twice(&throttle, home, now);
+        assert_eq!(throttle.admit(home, "ann@example.org", now), Admission::Later { at: now + WINDOW });
+        throttle.record_success(home, "ann@example.org");
+        assert!(matches!(throttle.admit(home, "ann@example.org", now), Admission::Proceed { .. }));
+
+        fail_twice(&throttle, home, now);
+        let later = now + WINDOW * 2;
+        assert!(matches!(throttle.admit(home, "ann@example.org", later), Admission::Proceed { .. }));
+    }
+
+    #[test]
+    fn the_table_stays_within_its_bound() {
+        let now = Instant::now();
+        let throttle = Throttle::new(Settings { entries: 100, ..Settings::default() }, now);
+        for number in 0..1_000 {
+            throttle.record_failure(origin("192.0.2.1"), &format!("user{number}@example.org"), now);
+        }
+        let windows = throttle.windows.lock().expect("not poisoned");
+        assert!(windows.current.len() + windows.previous.len() <= 100);
+    }
+}

@@ -1,0 +1,373 @@
+//! One connection of an auth client, from the greeting to the last answer.
+//!
+//! Trusts: nobody. Dialogues, base64 and identifiers are dealt with here; only whole logins come out.
+//! Fails:  [`ProtocolError`], after which the connection is closed. Whatever ends it, what was decided stays in the
+//!   output and every open request of a Dovecot client is answered "not now": 2.3 would take the hang-up for a refusal.
+//! Limits: an identifier that was cancelled may come again before its [`ClientEvent::Cancel`] was taken; the
+//!   cancel comes out first, and no answer reaches the new login before that one was handed out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+
+use super::{
+    super::{ClientInfo, Handshake, ProtocolError, handshake::version},
+    ClientEvent, Login, Reply,
+    command::{Auth, Command, client_pid},
+    reply::{Audience, cancelled, challenge, fail, greet, try_later},
+};
+use crate::{
+    line::LineReader,
+    sasl::{self, Exchange, Mechanism, Step},
+};
+
+/// The auth client protocol on one connection.
+#[derive(Debug)]
+pub struct ClientSession {
+    lines: LineReader,
+    talk: Talk,
+}
+
+/// All but the bytes not yet understood.
+#[derive(Debug)]
+struct Talk {
+    phase: Phase,
+    requests: BTreeMap<u32, Request>,
+    /// When the dialogues end, soonest first.
+    deadlines: BTreeSet<(Instant, u32)>,
+    handed_out: usize,
+    events: VecDeque<ClientEvent>,
+    output: BytesMut,
+    hangs_up: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Version,
+    Pid { minor: u32 },
+    Requests { minor: u32 },
+}
+
+#[derive(Debug)]
+struct Request {
+    audience: Audience,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The client is to send CONT.
+    Dialogue(Opening, Exchange),
+    /// A whole login, not yet taken.
+    Waiting,
+    /// A login that is being decided.
+    HandedOut,
+}
+
+/// What AUTH said, kept for the login that comes of it.
+#[derive(Debug)]
+struct Opening {
+    mechanism: Mechanism,
+    info: Box<ClientInfo>,
+    deadline: Instant,
+}
+
+impl ClientSession {
+    /// Dovecot's limit on both sides.
+    const LONGEST_LINE: usize = 16_384;
+    /// As many logins are handed out at once; more wait.
+    pub const MAX_HANDED_OUT: usize = 1024;
+    /// As many dialogues wait for their CONT; one more and the oldest is forgotten.
+    pub const MAX_DIALOGUES: usize = 1024;
+    /// As many events wait to be taken. A caller that heeds [`Self::wants_input`] never gets there.
+    const MAX_EVENTS: usize = 8192;
+    /// A client that does not read is not read from (Dovecot's own figure).
+    const MAX_UNREAD: usize = 50 * 1024;
+    /// How long a dialogue waits for its CONT (Dovecot's own figure). Postfix never cancels what it gave up.
+    const PATIENCE: Duration = Duration::from_secs(150);
+
+    /// Begins; the greeting is in the output.
+    #[must_use]
+    pub fn new(handshake: Handshake) -> Self {
+        let mut output = BytesMut::new();
+        greet(&mut output, &handshake);
+        Self {
+            lines: LineReader::new(Self::LONGEST_LINE),
+            talk: Talk {
+                phase: Phase::Version,
+                requests: BTreeMap::new(),
+                deadlines: BTreeSet::new(),
+                handed_out: 0,
+                events: VecDeque::new(),
+                output,
+                hangs_up: false,
+            },
+        }
+    }
+
+    /// Takes what the client sent.
+    ///
+    /// # Errors
+    ///
+    /// The client broke the protocol. Write the output and close the connection.
+    pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Result<(), ProtocolError> {
+        let Self { lines, talk } = self;
+        if talk.hangs_up {
+            return Ok(());
+        }
+        lines.receive(bytes);
+        while let Some(line) = lines.next_line() {
+            let understood = line.map_err(ProtocolError::from).and_then(|line| talk.line(line, now));
+            if let Err(error) = understood {
+                talk.close();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the client wants, in the order it came.
+    pub fn next_event(&mut self) -> Option<ClientEvent> {
+        self.talk.next_event()
+    }
+
+    /// Answers a login. One that was cancelled meanwhile, or never was, is not answered.
+    pub fn reply(&mut self, id: u32, reply: Reply) {
+        self.talk.reply(id, &reply);
+    }
+
+    /// Forgets the dialogues that got no CONT in time, without a word, as Dovecot does.
+    pub fn expire(&mut self, now: Instant) {
+        self.talk.expire(now);
+    }
+
+    /// When [`Self::expire`] has something to do.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.talk.deadlines.first().map(|&(deadline, _)| deadline)
+    }
+
+    /// Ends the session: what is open is answered "not now" where that can be said.
+    pub fn close(&mut self) {
+        self.talk.close();
+    }
+
+    /// Whether to write the output and close the connection.
+    #[must_use]
+    pub fn hangs_up(&self) -> bool {
+        self.talk.hangs_up
+    }
+
+    /// Whether to read on: not while logins wait for others to be answered, nor while the client leaves answers unread.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        let talk = &self.talk;
+        let crowded = talk.handed_out >= Self::MAX_HANDED_OUT && !talk.events.is_empty();
+        !talk.hangs_up && !crowded && talk.output.len() <= Self::MAX_UNREAD
+    }
+
+    /// What to write; the writer takes it away.
+    pub fn output(&mut self) -> &mut BytesMut {
+        &mut self.talk.output
+    }
+
+    /// How many requests are open: in dialogue, waiting to be taken, or taken and not answered.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.talk.requests.len()
+    }
+
+    /// The client's minor version, once it said so.
+    #[must_use]
+    pub fn minor(&self) -> Option<u32> {
+        match self.talk.phase {
+            Phase::Version => None,
+            Phase::Pid { minor } | Phase::Requests { minor } => Some(minor),
+        }
+    }
+
+    /// Whether the client is a Dovecot of 2.4 or later.
+    #[must_use]
+    pub fn dovecot_24(&self) -> bool {
+        self.minor().is_some_and(|minor| minor >= 3)
+    }
+}
+
+impl Talk {
+    fn line(&mut self, line: &[u8], now: Instant) -> Result<(), ProtocolError> {
+        match self.phase {
+            Phase::Version => {
+                let minor = version(line)?;
+                self.phase = Phase::Pid { minor };
+            }
+            Phase::Pid { minor } => {
+                let pid = client_pid(line)?;
+                self.phase = Phase::Requests { minor };
+                self.events.push_back(ClientEvent::Hello { pid, minor });
+            }
+            Phase::Requests { minor } => match Command::parse(line)? {
+                Command::Auth(auth) => self.begin(*auth, minor, now)?,
+                Command::Continue { id, response } => self.go_on(id, response),
+                Command::Cancel { id } => self.cancel(id, minor),
+            },
+        }
+        if self.events.len() > ClientSession::MAX_EVENTS {
+            let limit = ClientSession::MAX_EVENTS;
+            return Err(ProtocolError::TooMany { what: "requests", limit });
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, auth: Auth<'_>, minor: u32, now: Instant) -> Result<(), ProtocolError> {
+        let id = auth.id;
+        if self.requests.contains_key(&id) {
+            return Err(ProtocolError::Reused { command: "AUTH", id });
+        }
+        let Some(mechanism) = auth.mechanism else {
+            fail(&mut self.output, id, None, "Unsupported authentication mechanism");
+            return Ok(());
+        };
+        let Ok(initial) = auth.initial_response(minor) else {
+            let reason = "Invalid base64 data in initial response";
+            fail(&mut self.output, id, Some("invalid_base64"), reason);
+            return Ok(());
+        };
+        let audience = if auth.info.nologin { Audience::Mta } else { Audience::Dovecot { minor } };
+        let step = Exchange::start(mechanism, initial);
+        let opening = Opening { mechanism, info: Box::new(auth.info), deadline: now + ClientSession::PATIENCE };
+        self.proceed(id, audience, opening, step);
+        Ok(())
+    }
+
+    fn go_on(&mut self, id: u32, response: &[u8]) {
+        let Some(request) = self.forget(id) else {
+            fail(&mut self.output, id, None, "Authentication request timed out");
+            return;
+        };
+        let Stage::Dialogue(opening, exchange) = request.stage else {
+            if matches!(request.stage, Stage::HandedOut) {
+                self.events.push_back(ClientEvent::Cancel { id });
+            }
+            fail(&mut self.output, id, None, "Unexpected continuation");
+            return;
+        };
+        let Some(response) = sasl::decode(response) else {
+            let reason = "Invalid base64 data in continued response";
+            fail(&mut self.output, id, Some("invalid_base64"), reason);
+            return;
+        };
+        self.proceed(id, request.audience, opening, exchange.respond(response));
+    }
+
+    fn proceed(&mut self, id: u32, audience: Audience, opening: Opening, step: Step) {
+        let stage = match step {
+            Step::Challenge(text, exchange) => {
+                challenge(&mut self.output, id, text);
+                self.make_room();
+                self.deadlines.insert((opening.deadline, id));
+                Stage::Dialogue(opening, exchange)
+            }
+            Step::Done(credentials) => {
+                self.events.push_back(ClientEvent::Login(Box::new(Login {
+                    id,
+                    mechanism: opening.mechanism,
+                    authzid: credentials.authzid,
+                    username: credentials.username,
+                    password: credentials.password,
+                    info: *opening.info,
+                })));
+                Stage::Waiting
+            }
+            Step::Malformed => {
+                fail(&mut self.output, id, None, "Malformed authentication data");
+                return;
+            }
+        };
+        self.requests.insert(id, Request { audience, stage });
+    }
+
+    /// The oldest dialogue makes room for a new one.
+    fn make_room(&mut self) {
+        if self.deadlines.len() >= ClientSession::MAX_DIALOGUES
+            && let Some(&(_, oldest)) = self.deadlines.first()
+        {
+            self.forget(oldest);
+        }
+    }
+
+    fn cancel(&mut self, id: u32, minor: u32) {
+        let open = self.forget(id);
+        if open.is_some() && minor >= 4 {
+            cancelled(&mut self.output, id);
+        }
+        // Whoever took it must hear of it; whoever answered it long ago may still keep the success for a REQUEST.
+        if !matches!(open.map(|request| request.stage), Some(Stage::Dialogue(..) | Stage::Waiting)) {
+            self.events.push_back(ClientEvent::Cancel { id });
+        }
+    }
+
+    /// Takes a request out, and whatever stands for it elsewhere.
+    fn forget(&mut self, id: u32) -> Option<Request> {
+        let request = self.requests.remove(&id)?;
+        match &request.stage {
+            Stage::Dialogue(opening, _) => {
+                self.deadlines.remove(&(opening.deadline, id));
+            }
+            Stage::Waiting => self.events.retain(|event| !matches!(event, ClientEvent::Login(login) if login.id == id)),
+            Stage::HandedOut => self.handed_out -= 1,
+        }
+        Some(request)
+    }
+
+    fn next_event(&mut self) -> Option<ClientEvent> {
+        if let Some(ClientEvent::Login(login)) = self.events.front() {
+            if self.handed_out >= ClientSession::MAX_HANDED_OUT {
+                return None;
+            }
+            if let Some(request) = self.requests.get_mut(&login.id) {
+                request.stage = Stage::HandedOut;
+                self.handed_out += 1;
+            }
+        }
+        self.events.pop_front()
+    }
+
+    fn reply(&mut self, id: u32, reply: &Reply) {
+        let handed_out = |request: &&Request| matches!(request.stage, Stage::HandedOut);
+        let Some(request) = self.requests.get(&id).filter(handed_out) else {
+            return;
+        };
+        let audience = request.audience;
+        self.forget(id);
+        if reply.write(&mut self.output, id, audience).is_err() {
+            match audience {
+                Audience::Dovecot { .. } => try_later(&mut self.output, id),
+                Audience::Mta => self.close(),
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(&(deadline, id)) = self.deadlines.first()
+            && deadline <= now
+        {
+            self.forget(id);
+        }
+    }
+
+    fn close(&mut self) {
+        for (id, request) in mem::take(&mut self.requests) {
+            if request.audience != Audience::Mta {
+                try_later(&mut self.output, id);
+            }
+        }
+        self.deadlines.clear();
+        self.events.clear();
+        self.handed_out = 0;
+        self.hangs_up = true;
+    }
+}

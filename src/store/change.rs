@@ -133,6 +133,15 @@ impl Change {
             | Self::RemoveAccount { user } => user.as_str(),
         }
     }
+
+    /// Which password the row is about, where it is not the account as a whole.
+    #[must_use]
+    pub fn credential(&self) -> Option<CredentialName> {
+        match self {
+            Self::UpgradeHash { credential, .. } => Some(*credential),
+            _ => None,
+        }
+    }
 }
 
 /// The kind of a row, as it stands in the log and in a receipt's `reason`.

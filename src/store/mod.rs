@@ -8,6 +8,7 @@
 
 pub mod change;
 pub mod dict;
+pub mod sqlite;
 
 use std::fmt::Debug;
 
@@ -130,7 +131,8 @@ pub trait Store: dict::DictStore + Debug + Send + Sync {
     /// Rows with a higher number than `after`, oldest first.
     async fn changes_since(&self, after: RowNumber, limit: u32) -> Result<Vec<Row>, StoreError>;
 
-    async fn record_login(&self, entry: &LoginEntry) -> Result<(), StoreError>;
+    /// All of them in one write. What was tried with an account that is gone is not kept.
+    async fn record_logins(&self, entries: &[LoginEntry]) -> Result<(), StoreError>;
     /// Newest first.
     async fn logins(&self, user: &Username, limit: u32) -> Result<Vec<LoginEntry>, StoreError>;
 

@@ -1,0 +1,195 @@
+//! SQLite: the store of one node, in one file, for one daemon.
+//!
+//! One connection writes; a few others read, each read one statement and so of one moment. A write is on disk
+//! (write-ahead log, `synchronous=FULL`) before it is acknowledged. A connection that met an error is closed and the
+//! next one opened anew, so that nothing has to be restarted when the disk has room or the lock is gone.
+//!
+//! Trusts: nobody's text; every value is bound, none is written into SQL.
+//! Fails:  within twice [`SqliteOptions::patience`] when the file is locked; at once when it is full, unreadable,
+//!         replaced or gone. A commit whose caller goes away is rolled back unless it had reached the disk.
+//! Limits: one writer at a time. A disk that neither answers nor fails is waited for.
+
+mod accounts;
+mod column;
+mod commit;
+mod dict;
+mod logins;
+mod open;
+
+use std::fs::File;
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
+
+use super::{
+    Account, AccountPage, Author, Change, CommitError, Committed, Domain, DomainName, Generation, LoginEntry,
+    LoginRecord, Row, RowNumber, Store, StoreError, Username,
+};
+use commit::Failure;
+
+pub use open::OpenError;
+
+/// What an operator may want different.
+#[derive(Clone, Copy, Debug)]
+pub struct SqliteOptions {
+    /// Connections that read.
+    pub readers: u32,
+    /// How long to wait for a free connection, and again for a lock of another process.
+    pub patience: Duration,
+    /// Login attempts kept of each account: the newest.
+    pub logins_kept: u32,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { readers: 4, patience: Duration::from_secs(1), logins_kept: 100 }
+    }
+}
+
+/// An open database. Dropping it lets the next daemon in.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    /// Of the file that was opened, wherever its name points meanwhile.
+    identity: (u64, u64),
+    readers: SqlitePool,
+    writer: SqlitePool,
+    logins_kept: u32,
+    /// Held as long as the store.
+    _lock: File,
+}
+
+impl SqliteStore {
+    async fn reader(&self, doing: &'static str) -> Result<Lease, StoreError> {
+        self.lease(&self.readers, doing).await
+    }
+
+    async fn writer(&self, doing: &'static str) -> Result<Lease, StoreError> {
+        self.lease(&self.writer, doing).await
+    }
+
+    async fn lease(&self, pool: &SqlitePool, doing: &'static str) -> Result<Lease, StoreError> {
+        self.require_same_file(doing)?;
+        match pool.acquire().await {
+            Ok(connection) => Ok(Lease { connection, doing }),
+            Err(cause) => Err(StoreError { doing, cause: cause.into() }),
+        }
+    }
+
+    /// What is written to a file that has lost its name is lost to the next start.
+    fn require_same_file(&self, doing: &'static str) -> Result<(), StoreError> {
+        let cause = match open::identity(&self.path) {
+            Ok(identity) if identity == self.identity => return Ok(()),
+            Ok(_) => format!("{} was replaced while in use; put it back or restart gatepost", self.path.display()),
+            Err(cause) => format!("{}: {cause}; put it back", self.path.display()),
+        };
+        Err(StoreError { doing, cause: cause.into() })
+    }
+}
+
+/// A connection for one errand.
+struct Lease {
+    connection: PoolConnection<Sqlite>,
+    doing: &'static str,
+}
+
+impl Lease {
+    /// Gives the connection back, or closes it if it may be the reason for the error.
+    fn end<T>(mut self, result: sqlx::Result<T>) -> Result<T, StoreError> {
+        result.map_err(|cause| {
+            self.connection.close_on_drop();
+            StoreError { doing: self.doing, cause: cause.into() }
+        })
+    }
+}
+
+impl Deref for Lease {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn domains(&self) -> Result<Vec<Domain>, StoreError> {
+        let mut lease = self.reader("list the domains").await?;
+        let domains = accounts::domains(&mut lease).await;
+        lease.end(domains)
+    }
+
+    async fn domain(&self, name: &DomainName) -> Result<Option<Domain>, StoreError> {
+        let mut lease = self.reader("read the domain").await?;
+        let domain = accounts::domain(&mut lease, name).await;
+        lease.end(domain)
+    }
+
+    async fn account(&self, user: &Username) -> Result<Option<Account>, StoreError> {
+        let mut lease = self.reader("read the account").await?;
+        let account = accounts::account(&mut lease, user).await;
+        lease.end(account)
+    }
+
+    async fn accounts(&self, page: &AccountPage) -> Result<Vec<Account>, StoreError> {
+        let mut lease = self.reader("list the accounts").await?;
+        let accounts = accounts::accounts(&mut lease, page).await;
+        lease.end(accounts)
+    }
+
+    async fn login_record(&self, user: &Username) -> Result<Option<LoginRecord>, StoreError> {
+        let mut lease = self.reader("read the account's passwords").await?;
+        let record = accounts::login_record(&mut lease, user).await;
+        lease.end(record)
+    }
+
+    async fn generation(&self, user: &Username) -> Result<Option<Generation>, StoreError> {
+        let mut lease = self.reader("read the account's generation").await?;
+        let generation = accounts::generation(&mut lease, user).await;
+        lease.end(generation)
+    }
+
+    async fn commit(&self, changes: &[Change], author: &Author, now: Timestamp) -> Result<Committed, CommitError> {
+        let mut lease = self.writer("commit the change").await?;
+        match commit::commit(&mut lease, changes, author, now).await {
+            Ok(committed) => Ok(committed),
+            Err(Failure::Conflict(conflict)) => Err(conflict.into()),
+            Err(Failure::Database(cause)) => Ok(lease.end(Err(cause))?),
+        }
+    }
+
+    async fn changes_since(&self, after: RowNumber, limit: u32) -> Result<Vec<Row>, StoreError> {
+        let mut lease = self.reader("read the change log").await?;
+        let rows = commit::rows_since(&mut lease, after, limit).await;
+        lease.end(rows)
+    }
+
+    async fn record_logins(&self, entries: &[LoginEntry]) -> Result<(), StoreError> {
+        let mut lease = self.writer("record the logins").await?;
+        let recorded = logins::record(&mut lease, entries, self.logins_kept).await;
+        lease.end(recorded)
+    }
+
+    async fn logins(&self, user: &Username, limit: u32) -> Result<Vec<LoginEntry>, StoreError> {
+        let mut lease = self.reader("read the account's logins").await?;
+        let logins = logins::newest(&mut lease, user, limit).await;
+        lease.end(logins)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut lease = self.writer("write to the store").await?;
+        let written = sqlx::query("UPDATE probe SET written = written + 1").execute(&mut *lease).await.map(drop);
+        lease.end(written)
+    }
+}

@@ -1,0 +1,52 @@
+//! What every store promises, as one list, kept by each database that gatepost knows.
+
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod accounts;
+mod sample;
+
+/// Runs each promise as a test of its own, on a new and empty store.
+macro_rules! keeps {
+    ($database:ident, $open:path, $($module:ident::$promise:ident),+ $(,)?) => {
+        mod $database {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let opened = $open().await;
+                    crate::$module::$promise(&opened.store).await;
+                }
+            )+
+        }
+    };
+}
+
+/// A store in a directory that goes away with it.
+struct Opened {
+    store: gatepost::store::sqlite::SqliteStore,
+    _directory: tempfile::TempDir,
+}
+
+async fn open_sqlite() -> Opened {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("gatepost.sqlite");
+    let store = gatepost::store::sqlite::SqliteStore::open(&path, &Default::default()).await.expect("a new store");
+    Opened { store, _directory: directory }
+}
+
+keeps!(
+    sqlite,
+    crate::open_sqlite,
+    accounts::an_account_is_read_as_it_was_added,
+    accounts::each_change_changes_what_it_names_and_nothing_else,
+    accounts::only_rights_raise_the_generation,
+    accounts::a_commit_of_several_changes_is_all_or_nothing,
+    accounts::an_address_made_again_starts_higher,
+    accounts::conflicts_are_told_apart,
+    accounts::of_two_changes_with_one_expectation_one_wins,
+    accounts::an_upgraded_hash_is_dropped_after_a_change,
+    accounts::hash_and_generation_are_of_one_moment,
+    accounts::the_log_says_who_did_what_through_which_door,
+    accounts::accounts_are_listed_page_by_page,
+    accounts::the_newest_logins_are_kept,
+    accounts::a_cancelled_commit_leaves_the_store_usable,
+);

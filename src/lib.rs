@@ -1,6 +1,7 @@
 //! gatepost: the place where a mail system's passwords live.
 
 pub mod account;
+pub mod config;
 pub mod store;
 pub mod throttle;
 pub mod userdb;

@@ -1,0 +1,227 @@
+//! From the file as written to what it means, with everything that cannot be meant.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use super::{
+    Config, DEFAULT_POLICY, Endpoint, Fixed, Hash, Listener, Live, Policy, Socketmap, Throttle, Userdb, listener, raw,
+    users,
+};
+use crate::store::dict::DictBounds;
+
+/// A login takes four seconds at most, for some clients give up at five; what is left is for verifying.
+const LONGEST_FAILURE_DELAY: Duration = Duration::from_secs(3);
+/// Argon2's own lower bound for each lane.
+const LEAST_MEMORY_KIB_PER_LANE: u32 = 8;
+
+/// What is wrong, under the path of its key.
+#[derive(Debug, Default)]
+pub(super) struct Complaints(Vec<(Vec<String>, String)>);
+
+impl Complaints {
+    fn add(&mut self, key: &[&str], text: impl Into<String>) {
+        self.0.push((key.iter().map(|part| (*part).to_owned()).collect(), text.into()));
+    }
+
+    pub(super) fn into_inner(self) -> Vec<(Vec<String>, String)> {
+        self.0
+    }
+}
+
+pub(super) fn of(written: &raw::File) -> (Config, Complaints) {
+    let mut complaints = Complaints::default();
+    if written.store.path.as_os_str().is_empty() {
+        complaints.add(&["store", "path"], "is empty; name the SQLite file");
+    }
+    let fixed = Fixed {
+        store_path: written.store.path.clone(),
+        listeners: listeners(&written.listen, &mut complaints),
+        hash_threads: hash_threads(&written.hash, &mut complaints),
+        hash_queue: at_least_one(&["hash", "queue"], written.hash.queue, &mut complaints),
+        log_format: written.log.format,
+    };
+    let live = Live {
+        default_domain: written.default_domain.clone(),
+        hash: hash(&written.hash, &mut complaints),
+        throttle: throttle(&written.throttle, &mut complaints),
+        userdb: userdb(&written.userdb, &mut complaints),
+        dict: dict(&written.dict, &mut complaints),
+        socketmap: socketmap(&written.socketmap, &mut complaints),
+        policies: policies(&written.policy, &mut complaints),
+        log_level: written.log.level,
+    };
+    (Config { fixed, live }, complaints)
+}
+
+fn listeners(written: &BTreeMap<String, raw::Listen>, complaints: &mut Complaints) -> Vec<Listener> {
+    let mut listeners = listener::built_in();
+    for (name, listen) in written {
+        let mut found = Vec::new();
+        let built_in = listeners.remove(name);
+        let resolved = listener::resolve(name, listen, built_in.as_ref(), &mut found);
+        listeners.extend(resolved.map(|listener| (name.clone(), listener)));
+        for (key, text) in found {
+            complaints.add(&["listen", name, key], text);
+        }
+    }
+    let listeners: Vec<Listener> = listeners.into_values().collect();
+    for (index, later) in listeners.iter().enumerate() {
+        let earlier = listeners.iter().take(index).find(|earlier| clash(earlier, later));
+        if let Some(earlier) = earlier {
+            // A built-in one is not in the file, so the complaint goes to the other.
+            let (named, other) = if written.contains_key(&later.name) { (later, earlier) } else { (earlier, later) };
+            let text = format!("[listen.{}] listens there too; give each a place of its own", other.name);
+            complaints.add(&["listen", &named.name], text);
+        }
+    }
+    listeners
+}
+
+fn clash(one: &Listener, other: &Listener) -> bool {
+    match (&one.endpoint, &other.endpoint) {
+        (Some(Endpoint::Unix { path, .. }), Some(Endpoint::Unix { path: other, .. })) => path == other,
+        (Some(Endpoint::Tcp(address)), Some(Endpoint::Tcp(other))) => address == other && address.port() != 0,
+        _ => false,
+    }
+}
+
+fn hash_threads(written: &raw::Hash, complaints: &mut Complaints) -> NonZero<usize> {
+    let cores = available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let Some(threads) = written.threads else { return cores };
+    NonZero::new(threads).unwrap_or_else(|| {
+        complaints.add(&["hash", "threads"], "must be at least 1; leave it out for one thread a core");
+        cores
+    })
+}
+
+fn hash(written: &raw::Hash, complaints: &mut Complaints) -> Hash {
+    let raw::Hash { memory_kib, iterations, parallelism, ceiling_memory_kib, ceiling_time, .. } = *written;
+    at_least_one(&["hash", "iterations"], iterations, complaints);
+    let lanes = at_least_one(&["hash", "parallelism"], parallelism, complaints);
+    if memory_kib < lanes.saturating_mul(LEAST_MEMORY_KIB_PER_LANE) {
+        complaints.add(&["hash", "memory_kib"], "is too little for Argon2: 8 KiB for each of `parallelism` are needed");
+    }
+    if u64::from(memory_kib) > ceiling_memory_kib {
+        let text = "is above `ceiling_memory_kib`, so new hashes could never be verified; raise that, or lower this";
+        complaints.add(&["hash", "memory_kib"], text);
+    }
+    Hash { memory_kib, iterations, parallelism, ceiling_memory_kib, ceiling_time: ceiling_time.0 }
+}
+
+fn throttle(written: &raw::Throttle, complaints: &mut Complaints) -> Throttle {
+    if written.failure_delay.0 > LONGEST_FAILURE_DELAY {
+        let text = "is longer than \"3 s\"; mail clients and Postfix would give up before the answer";
+        complaints.add(&["throttle", "failure_delay"], text);
+    }
+    if written.window.0.is_zero() {
+        complaints.add(&["throttle", "window"], "must be longer than nothing, like \"10 min\"");
+    }
+    Throttle {
+        failure_delay: written.failure_delay.0,
+        failures: at_least_one(&["throttle", "failures"], written.failures, complaints),
+        window: written.window.0,
+        entries: at_least_one(&["throttle", "entries"], written.entries, complaints),
+        trusted_networks: written.trusted_networks.clone(),
+    }
+}
+
+fn userdb(written: &raw::Userdb, complaints: &mut Complaints) -> Userdb {
+    let mut common = written.fields.clone();
+    for key in ["uid", "gid", "home"] {
+        if common.contains_key(key) {
+            complaints.add(&["userdb", "fields", key], format!("belongs directly below [userdb], as `{key} = …`"));
+        }
+    }
+    for (key, found) in [("uid", written.uid.as_ref().map(users::uid)), ("gid", written.gid.as_ref().map(users::gid))] {
+        match found {
+            Some(Ok(0)) if key == "uid" => {
+                complaints.add(&["userdb", key], "is root, which Dovecot refuses; name the user that owns the mail");
+            }
+            Some(Ok(number)) => {
+                common.insert(key.to_owned(), number.to_string());
+            }
+            Some(Err(text)) => complaints.add(&["userdb", key], text),
+            None => {}
+        }
+    }
+    common.extend(written.home.clone().map(|home| ("home".to_owned(), home)));
+    for (table, fields) in [
+        ("", &common),
+        ("fields", &written.fields),
+        ("dovecot_23", &written.dovecot_23),
+        ("dovecot_24", &written.dovecot_24),
+    ] {
+        for (key, value) in fields {
+            // What of `common` comes from `fields` is reported there.
+            let own = table.is_empty() && written.fields.contains_key(key);
+            if let Some(variable) = unknown_variable(value).filter(|_| !own) {
+                let path = ["userdb", table, key].map(str::to_owned).into_iter().filter(|part| !part.is_empty());
+                let text = format!("{variable:?} is no variable here; there are {}", Userdb::VARIABLES);
+                complaints.0.push((path.collect(), text));
+            }
+        }
+    }
+    Userdb { common, dovecot_23: written.dovecot_23.clone(), dovecot_24: written.dovecot_24.clone() }
+}
+
+/// The first `%…` of a template that would not be expanded.
+fn unknown_variable(template: &str) -> Option<String> {
+    let mut rest = template;
+    while let Some((_, after)) = rest.split_once('%') {
+        let (variable, tail) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some((inner, tail)) => (format!("{{{}}}", inner.replace(' ', "")), tail),
+            None => {
+                let (short, tail) = after.split_at_checked(1).unwrap_or((after, ""));
+                (short.to_owned(), tail)
+            }
+        };
+        if !["{user}", "{user|username}", "{user|domain}", "u", "n", "d", "%"].contains(&variable.as_str()) {
+            return Some(format!("%{variable}"));
+        }
+        rest = tail;
+    }
+    None
+}
+
+fn dict(written: &raw::Dict, complaints: &mut Complaints) -> DictBounds {
+    DictBounds {
+        key: at_least_one(&["dict", "key"], written.key, complaints),
+        value: at_least_one(&["dict", "value"], written.value, complaints),
+        keys: written.keys,
+    }
+}
+
+fn socketmap(written: &raw::Socketmap, complaints: &mut Complaints) -> Socketmap {
+    let usable = |character: char| character.is_ascii_punctuation() && !"@.%".contains(character);
+    if !written.recipient_delimiter.chars().all(usable) {
+        let text = "may hold ASCII punctuation except @ . and %, like Postfix's `recipient_delimiter`";
+        complaints.add(&["socketmap", "recipient_delimiter"], text);
+    }
+    Socketmap { recipient_delimiter: written.recipient_delimiter.clone() }
+}
+
+fn policies(written: &BTreeMap<String, raw::Policy>, complaints: &mut Complaints) -> BTreeMap<String, Policy> {
+    let mut policies = BTreeMap::from([(DEFAULT_POLICY.to_owned(), policy(&raw::Policy::default()))]);
+    for (name, profile) in written {
+        if !(1..=256).contains(&profile.min_length) {
+            let text = "is not between 1 and 256, the length of the longest password";
+            complaints.add(&["policy", name, "min_length"], text);
+        }
+        policies.insert(name.clone(), policy(profile));
+    }
+    policies
+}
+
+fn policy(written: &raw::Policy) -> Policy {
+    let raw::Policy { min_length, upper, lower, digit, special } = *written;
+    Policy { min_length, upper, lower, digit, special }
+}
+
+fn at_least_one<N: PartialEq + From<bool>>(key: &[&str], number: N, complaints: &mut Complaints) -> N {
+    if number == N::from(false) {
+        complaints.add(key, "must be at least 1");
+    }
+    number
+}

@@ -1,0 +1,194 @@
+//! Configuration: the built-in default, and what a TOML file says otherwise.
+//!
+//! What the file does not name keeps the default, so an empty file is the default. [`Fixed`] holds until the next
+//! start; [`Live`] is taken from the file again on HUP.
+//!
+//! Trusts: the file. Names of users are looked up on this host as it is read.
+//! Fails:  with every problem of meaning at once, but only the first of spelling; each names file, line and key.
+//! Limits: paths are taken as written, so relative ones depend on where the daemon was started.
+
+mod listener;
+mod meaning;
+mod problem;
+mod raw;
+#[cfg(test)]
+mod tests;
+mod users;
+mod values;
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::account::DomainName;
+use crate::store::dict::DictBounds;
+pub use listener::{Endpoint, Listener};
+pub use problem::{ConfigError, Problem};
+pub use values::{LogFormat, LogLevel, Mode, Protocol};
+
+/// Read where it exists and no `--config` names another.
+pub const SYSTEM_FILE: &str = "/etc/gatepost/gatepost.toml";
+/// The profile of a domain that names none.
+pub const DEFAULT_POLICY: &str = "default";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub fixed: Fixed,
+    pub live: Live,
+}
+
+/// What is settled for as long as the process lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    /// The SQLite file.
+    pub store_path: PathBuf,
+    pub listeners: Vec<Listener>,
+    pub hash_threads: NonZero<usize>,
+    /// Hashes that may wait for a thread.
+    pub hash_queue: usize,
+    pub log_format: LogFormat,
+}
+
+/// What a HUP may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// Completes a name without `@`.
+    pub default_domain: Option<DomainName>,
+    pub hash: Hash,
+    pub throttle: Throttle,
+    pub userdb: Userdb,
+    pub dict: DictBounds,
+    pub socketmap: Socketmap,
+    /// By name; `default` is always there.
+    pub policies: BTreeMap<String, Policy>,
+    pub log_level: LogLevel,
+}
+
+/// The cost of new hashes, and what a stored one may cost at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hash {
+    pub memory_kib: u32,
+    pub iterations: u32,
+    pub parallelism: u32,
+    pub ceiling_memory_kib: u64,
+    pub ceiling_time: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// A refusal leaves so long after the attempt arrived, whatever its cause.
+    pub failure_delay: Duration,
+    /// Wrong passwords that one network may try on one account within a window.
+    pub failures: u32,
+    pub window: Duration,
+    /// Pairs of network and account that are remembered at most.
+    pub entries: usize,
+    /// Networks whose failures are not counted.
+    pub trusted_networks: Vec<IpNet>,
+}
+
+/// What a mail process is told of every mailbox; values may hold the variables of [`Userdb::VARIABLES`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Userdb {
+    /// `uid`, `gid`, `home`, and whatever is named alike in all versions of Dovecot.
+    pub common: BTreeMap<String, String>,
+    pub dovecot_23: BTreeMap<String, String>,
+    pub dovecot_24: BTreeMap<String, String>,
+}
+
+impl Userdb {
+    /// In the notation of Dovecot 2.4 and in that of all before.
+    pub const VARIABLES: &str = "%{user}, %{user | username}, %{user | domain}, %u, %n, %d, and %% for a percent sign";
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socketmap {
+    /// Each of these characters parts a mailbox from an extension; none does if it is empty.
+    pub recipient_delimiter: String,
+}
+
+/// What a new password must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// In characters.
+    pub min_length: usize,
+    pub upper: bool,
+    pub lower: bool,
+    pub digit: bool,
+    pub special: bool,
+}
+
+impl Config {
+    /// The configuration of a daemon that was given none: everything below `./gatepost-data`.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let (config, _) = meaning::of(&raw::File::default());
+        config
+    }
+
+    /// Reads `file`, or else [`SYSTEM_FILE`] where that exists, or else takes the built-in default.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or says what cannot be done.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = file.unwrap_or_else(|| Path::new(SYSTEM_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(document) => Self::parse(&document, path),
+            Err(error) if file.is_none() && error.kind() == ErrorKind::NotFound => Ok(Self::embedded()),
+            Err(source) => Err(ConfigError::Read { file: path.to_owned(), source }),
+        }
+    }
+
+    /// The configuration that `document` describes; `file` is only named in problems.
+    ///
+    /// # Errors
+    /// With everything that is wrong in it.
+    pub fn parse(document: &str, file: &Path) -> Result<Self, ConfigError> {
+        let written: raw::File = toml::from_str(document)
+            .map_err(|error| ConfigError::Wrong { problems: vec![Problem::from_toml(&error, file, document)] })?;
+        let (config, complaints) = meaning::of(&written);
+        let problems: Vec<_> =
+            complaints.into_inner().into_iter().map(|(key, text)| Problem::at(&key, text, file, document)).collect();
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError::Wrong { problems }) }
+    }
+
+    /// The listener whose socket the command speaks to, if it has a path.
+    #[must_use]
+    pub fn admin(&self) -> Option<(&Path, &Listener)> {
+        self.fixed.listeners.iter().filter(|listener| listener.protocol == Protocol::Admin).find_map(|listener| {
+            match &listener.endpoint {
+                Some(Endpoint::Unix { path, .. }) => Some((path.as_path(), listener)),
+                _ => None,
+            }
+        })
+    }
+}
+
+impl Fixed {
+    /// The settings that differ in `other`, which a restart would bring into force.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut compare = |name: &str, differs: bool| {
+            if differs {
+                names.push(name.to_owned());
+            }
+        };
+        compare("[store] path", self.store_path != other.store_path);
+        compare("[hash] threads", self.hash_threads != other.hash_threads);
+        compare("[hash] queue", self.hash_queue != other.hash_queue);
+        compare("[log] format", self.log_format != other.log_format);
+        let listeners = |fixed: &Self| -> BTreeMap<String, Listener> {
+            fixed.listeners.iter().map(|listener| (listener.name.clone(), listener.clone())).collect()
+        };
+        let (ours, theirs) = (listeners(self), listeners(other));
+        for name in ours.keys().chain(theirs.keys().filter(|name| !ours.contains_key(*name))) {
+            compare(&format!("[listen.{name}]"), ours.get(name) != theirs.get(name));
+        }
+        names
+    }
+}

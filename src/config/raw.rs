@@ -1,0 +1,168 @@
+//! The file as it is written, table by table, with every default. What it means is worked out in `meaning`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::values::{Id, LogFormat, LogLevel, Mode, Period, Protocol};
+use crate::account::DomainName;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) default_domain: Option<DomainName>,
+    pub(super) store: Store,
+    pub(super) listen: BTreeMap<String, Listen>,
+    pub(super) hash: Hash,
+    pub(super) throttle: Throttle,
+    pub(super) userdb: Userdb,
+    pub(super) dict: Dict,
+    pub(super) socketmap: Socketmap,
+    pub(super) policy: BTreeMap<String, Policy>,
+    pub(super) log: Log,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Store {
+    pub(super) path: PathBuf,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: PathBuf::from("gatepost-data/gatepost.db") }
+    }
+}
+
+/// What is absent is taken from the built-in listener of that name, or from the protocol's defaults.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Listen {
+    pub(super) enabled: Option<bool>,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) path: Option<PathBuf>,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) mode: Option<Mode>,
+    pub(super) owner: Option<Id>,
+    pub(super) group: Option<Id>,
+    pub(super) trust: Option<Vec<Id>>,
+    pub(super) credentials: Option<bool>,
+    pub(super) connections: Option<u32>,
+    pub(super) connections_per_user: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Hash {
+    pub(super) memory_kib: u32,
+    pub(super) iterations: u32,
+    pub(super) parallelism: u32,
+    pub(super) ceiling_memory_kib: u64,
+    pub(super) ceiling_time: Period,
+    /// Absent is one a core.
+    pub(super) threads: Option<usize>,
+    pub(super) queue: usize,
+}
+
+impl Default for Hash {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            iterations: 2,
+            parallelism: 1,
+            ceiling_memory_kib: 256 * 1024,
+            ceiling_time: seconds(2),
+            threads: None,
+            queue: 512,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Throttle {
+    pub(super) failure_delay: Period,
+    pub(super) failures: u32,
+    pub(super) window: Period,
+    pub(super) entries: usize,
+    pub(super) trusted_networks: Vec<IpNet>,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self {
+            failure_delay: seconds(2),
+            failures: 50,
+            window: seconds(600),
+            entries: 100_000,
+            trusted_networks: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Userdb {
+    pub(super) uid: Option<Id>,
+    pub(super) gid: Option<Id>,
+    pub(super) home: Option<String>,
+    pub(super) fields: BTreeMap<String, String>,
+    pub(super) dovecot_23: BTreeMap<String, String>,
+    pub(super) dovecot_24: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Dict {
+    pub(super) key: usize,
+    pub(super) value: usize,
+    pub(super) keys: u64,
+}
+
+impl Default for Dict {
+    fn default() -> Self {
+        Self { key: 1024, value: 65_536, keys: 1_000_000 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Socketmap {
+    pub(super) recipient_delimiter: String,
+}
+
+impl Default for Socketmap {
+    fn default() -> Self {
+        Self { recipient_delimiter: "+".to_owned() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Policy {
+    pub(super) min_length: usize,
+    pub(super) upper: bool,
+    pub(super) lower: bool,
+    pub(super) digit: bool,
+    pub(super) special: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { min_length: 8, upper: true, lower: true, digit: true, special: true }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) level: LogLevel,
+    pub(super) format: LogFormat,
+}
+
+const fn seconds(seconds: u64) -> Period {
+    Period(std::time::Duration::from_secs(seconds))
+}

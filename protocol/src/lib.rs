@@ -7,7 +7,8 @@
 //!
 //! - [`line`]: bytes in, bounded lines out.
 //! - [`sasl`]: the PLAIN and LOGIN exchanges.
-//! - [`dovecot`]: the auth client protocol, spoken by Dovecot's login processes, Postfix and Exim.
+//! - [`dovecot`]: the auth client protocol, spoken by Dovecot's login processes, Postfix and Exim; the auth master
+//!   protocol of its mail processes.
 
 #![warn(missing_docs)]
 

@@ -8,6 +8,8 @@ mod error;
 pub mod escape;
 mod handshake;
 mod info;
+pub mod mask;
+pub mod master;
 
 pub use error::{CommandName, ProtocolError};
 pub use handshake::{Cookie, Handshake};

@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::super::{
     Handshake,
-    escape::{LineWriter, needs_escaping},
+    escape::{LineWriter, needs_escaping, one_line},
 };
 use crate::{line::TooLong, sasl, sasl::Mechanism};
 
@@ -63,7 +63,6 @@ impl From<TooLong> for Unsayable {
 
 /// Dovecot's clients read lines of this length; Exim of half.
 const LONGEST_LINE: usize = 16_384;
-const LONGEST_REASON: usize = 512;
 
 /// The whole greeting. Exim writes nothing before it has read DONE, and Postfix wants MECH before SPID.
 pub(super) fn greet(output: &mut BytesMut, handshake: &Handshake) {
@@ -137,12 +136,8 @@ impl Reply {
 
 /// `OK⇥id⇥user=…`, the name first since Exim reads sixteen fields only.
 fn accept(output: &mut BytesMut, id: u32, user: &str, fields: &[(String, String)], minor: u32) -> Result<(), TooLong> {
-    let mut line = LineWriter::new(output, "OK").number(id).pair("user", user);
-    for (name, value) in fields {
-        // To Dovecot 2.3 a flag is bare: `nologin=` would let the user in.
-        line = if value.is_empty() && minor < 3 { line.field(name) } else { line.pair(name, value) };
-    }
-    line.end(LONGEST_LINE)
+    let line = LineWriter::new(output, "OK").number(id).pair("user", user);
+    line.passdb_fields(fields, minor).end(LONGEST_LINE)
 }
 
 fn refuse(
@@ -165,13 +160,6 @@ fn refuse(
         line = line.pair("reason", &one_line(reason));
     }
     line.end(LONGEST_LINE)
-}
-
-/// A reason goes into one line of some other protocol in the end, whoever reads it first.
-fn one_line(reason: &str) -> String {
-    let end = reason.floor_char_boundary(LONGEST_REASON);
-    let (cut, _) = reason.split_at(end);
-    cut.replace(char::is_control, " ")
 }
 
 impl FailCode {
@@ -251,7 +239,7 @@ mod tests {
         assert_eq!(written(&accept("ann", &[("home", &long)]), LOGIN_2_3), None);
         let reason = "ä".repeat(LONGEST_LINE);
         let refused = written(&refuse(None, None, Some(&reason)), LOGIN_2_3).expect("a refusal is cut");
-        assert_eq!(refused, format!("FAIL\t7\treason={}\n", "ä".repeat(LONGEST_REASON / 2)));
+        assert_eq!(refused, format!("FAIL\t7\treason={}\n", "ä".repeat(256)));
     }
 
     #[test]

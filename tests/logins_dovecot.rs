@@ -1,0 +1,175 @@
+//! Logins, deliveries and look-ups through a real Dovecot 2.3 and 2.4, each as Dovecot alone answers them.
+//!
+//! What a mail program hears is written out, so that whoever stands in Dovecot's place can be held to it.
+
+use std::thread;
+
+use gatepost_harness::client::{Door, Heard, LineClient, Protocol, deliver, plain, read_only_mail};
+use gatepost_harness::dovecot::{Answerer, Version};
+use gatepost_harness::mailhost::{ALICE, BOB, CAROL, MailHost, NOBODY};
+
+macro_rules! on_every_pair {
+    ($($test:ident),+ $(,)?) => {
+        on_pair!(dovecot_2_3_alone, V2_3, Dovecot, $($test),+);
+        on_pair!(dovecot_2_4_alone, V2_4, Dovecot, $($test),+);
+    };
+}
+
+macro_rules! on_pair {
+    ($pair:ident, $version:ident, $answerer:ident, $($test:ident),+) => {
+        mod $pair {
+            use super::{Answerer, MailHost, Version};
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&mut MailHost::start(Version::$version, Answerer::$answerer));
+                }
+            )+
+        }
+    };
+}
+
+on_every_pair! {
+    right_password_opens_every_door,
+    password_of_spaces_quotes_and_umlauts_opens_every_door,
+    wrong_password_is_refused_at_every_door,
+    unknown_user_hears_what_a_wrong_password_hears,
+    disabled_user_is_refused_and_hears_why_only_with_the_right_password,
+    name_in_capitals_is_the_same_mailbox,
+    cancelled_exchange_leaves_the_connection_usable,
+    logins_go_on_after_a_reload,
+    logins_go_on_after_a_restart_of_dovecot,
+    logins_go_on_from_an_empty_run_directory,
+    lmtp_delivers_to_a_known_mailbox_and_refuses_an_unknown_one,
+    lda_delivers_as_the_mail_user,
+    doveadm_finds_lists_and_tests_users,
+}
+
+fn right_password_opens_every_door(host: &mut MailHost) {
+    assert_everybody_welcome(host);
+}
+
+fn password_of_spaces_quotes_and_umlauts_opens_every_door(host: &mut MailHost) {
+    for (door, heard) in at_every_door(host, BOB.user, BOB.password) {
+        assert_eq!(heard, Heard::Welcome, "{door:?}");
+    }
+}
+
+fn wrong_password_is_refused_at_every_door(host: &mut MailHost) {
+    for (door, heard) in at_every_door(host, ALICE.user, BOB.password) {
+        assert_eq!(heard, Heard::No(plain_refusal(door).to_owned()), "{door:?}");
+    }
+}
+
+fn unknown_user_hears_what_a_wrong_password_hears(host: &mut MailHost) {
+    for (door, heard) in at_every_door(host, NOBODY, ALICE.password) {
+        assert_eq!(heard, Heard::No(plain_refusal(door).to_owned()), "{door:?}");
+    }
+}
+
+fn disabled_user_is_refused_and_hears_why_only_with_the_right_password(host: &mut MailHost) {
+    assert_eq!(
+        Door::ImapLogin.log_in(&host.dovecot, CAROL.user, ALICE.password),
+        Heard::No(plain_refusal(Door::ImapLogin).to_owned())
+    );
+    for (door, heard) in at_every_door(host, CAROL.user, CAROL.password) {
+        let expected = match door.protocol() {
+            Protocol::Imap => "a NO [CONTACTADMIN] Ask_the_postmaster",
+            Protocol::Pop3 => "-ERR [AUTH] Ask_the_postmaster",
+            Protocol::Submission => "525 5.7.13 Ask_the_postmaster",
+            Protocol::Sieve => "NO \"Ask_the_postmaster\"",
+        };
+        assert_eq!(heard, Heard::No(expected.to_owned()), "{door:?}");
+    }
+}
+
+fn name_in_capitals_is_the_same_mailbox(host: &mut MailHost) {
+    assert_eq!(Door::ImapLogin.log_in(&host.dovecot, "Alice@Example.ORG", ALICE.password), Heard::Welcome);
+}
+
+fn cancelled_exchange_leaves_the_connection_usable(host: &mut MailHost) {
+    let mut client = LineClient::connect(host.dovecot.addresses.imap);
+    client.read_until("* OK");
+    client.send("a AUTHENTICATE PLAIN");
+    client.read_until("+");
+    client.send("*");
+    client.read_until("a BAD");
+    client.send(&format!("b AUTHENTICATE PLAIN {}", plain(ALICE.user, ALICE.password)));
+    client.read_until("b OK");
+}
+
+fn logins_go_on_after_a_reload(host: &mut MailHost) {
+    assert_everybody_welcome(host);
+    host.dovecot.reload();
+    assert_everybody_welcome(host);
+}
+
+fn logins_go_on_after_a_restart_of_dovecot(host: &mut MailHost) {
+    assert_everybody_welcome(host);
+    host.dovecot.stop();
+    host.dovecot.resume();
+    assert_everybody_welcome(host);
+}
+
+fn logins_go_on_from_an_empty_run_directory(host: &mut MailHost) {
+    host.reboot();
+    assert_everybody_welcome(host);
+}
+
+fn lmtp_delivers_to_a_known_mailbox_and_refuses_an_unknown_one(host: &mut MailHost) {
+    let heard = deliver(host.dovecot.addresses.lmtp, &[ALICE.user, NOBODY], MAIL);
+    assert!(heard[0].starts_with("250 2.0.0 "), "{heard:?}");
+    assert!(heard[1].starts_with("550 5.1.1 "), "{heard:?}");
+    assert_eq!(read_only_mail(&host.dovecot, ALICE.user, ALICE.password), "Good morning.");
+}
+
+fn lda_delivers_as_the_mail_user(host: &mut MailHost) {
+    let to_alice = host.dovecot.lda(ALICE.user, MAIL);
+    assert!(to_alice.status.success(), "{to_alice:?}");
+    assert_eq!(read_only_mail(&host.dovecot, ALICE.user, ALICE.password), "Good morning.");
+    assert_eq!(host.dovecot.lda(NOBODY, MAIL).status.code(), Some(67), "the code for a user that does not exist");
+}
+
+fn doveadm_finds_lists_and_tests_users(host: &mut MailHost) {
+    let doveadm = |arguments: &[&str]| {
+        let output = host.dovecot.doveadm(arguments);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, fields) = doveadm(&["user", ALICE.user]);
+    assert_eq!(code, Some(0), "{fields}");
+    assert!(fields.contains(&format!("home\t{}/mail/{}", host.directory.path().display(), ALICE.user)), "{fields}");
+    assert_eq!(doveadm(&["user", NOBODY]).0, Some(67));
+    assert_eq!(doveadm(&["user", "*"]), (Some(0), format!("{}\n{}\n{}\n", ALICE.user, BOB.user, CAROL.user)));
+    assert_eq!(doveadm(&["user", "a*"]), (Some(0), format!("{}\n", ALICE.user)));
+    assert_eq!(doveadm(&["auth", "test", ALICE.user, ALICE.password]).0, Some(0));
+    assert_eq!(doveadm(&["auth", "test", ALICE.user, BOB.password]).0, Some(77));
+    assert_eq!(doveadm(&["auth", "test", NOBODY, ALICE.password]).0, Some(77));
+}
+
+const MAIL: &str = "Subject: greeting\r\n\r\nGood morning.";
+
+fn assert_everybody_welcome(host: &MailHost) {
+    for (door, heard) in at_every_door(host, ALICE.user, ALICE.password) {
+        assert_eq!(heard, Heard::Welcome, "{door:?}");
+    }
+}
+
+/// Goes through all doors at once.
+fn at_every_door(host: &MailHost, user: &str, password: &str) -> Vec<(Door, Heard)> {
+    thread::scope(|scope| {
+        let visits = Door::ALL.map(|door| (door, scope.spawn(move || door.log_in(&host.dovecot, user, password))));
+        visits
+            .into_iter()
+            .map(|(door, visit)| (door, visit.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
+            .collect()
+    })
+}
+
+fn plain_refusal(door: Door) -> &'static str {
+    match door.protocol() {
+        Protocol::Imap => "a NO [AUTHENTICATIONFAILED] Authentication failed.",
+        Protocol::Pop3 => "-ERR [AUTH] Authentication failed.",
+        Protocol::Submission => "535 5.7.8 Authentication failed.",
+        Protocol::Sieve => "NO \"Authentication failed.\"",
+    }
+}

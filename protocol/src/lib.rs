@@ -9,11 +9,13 @@
 //! - [`sasl`]: the PLAIN and LOGIN exchanges.
 //! - [`dovecot`]: the auth client protocol, spoken by Dovecot's login processes, Postfix and Exim; the auth master
 //!   protocol of its mail processes.
+//! - [`postfix`]: the lookups of Postfix.
 
 #![warn(missing_docs)]
 
 pub mod dovecot;
 pub mod line;
+pub mod postfix;
 pub mod sasl;
 mod secret;
 

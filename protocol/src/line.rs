@@ -96,6 +96,13 @@ impl std::fmt::Debug for LineReader {
     }
 }
 
+/// A reason as it can be told to a user: it ends up in one line of some other protocol, whoever reads it first.
+pub(crate) fn one_line(reason: &str) -> String {
+    const LONGEST: usize = 512;
+    let (cut, _) = reason.split_at(reason.floor_char_boundary(LONGEST));
+    cut.replace(char::is_control, " ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,5 +163,12 @@ mod tests {
         drain(&mut reader);
         assert_eq!(*reader.buffer, b"next");
         assert!(!format!("{reader:?}").contains("next"));
+    }
+
+    #[test]
+    fn a_reason_is_one_short_line() {
+        assert_eq!(one_line("a\r\nb\tc"), "a  b c");
+        assert_eq!(one_line(&"ä".repeat(300)), "ä".repeat(256));
+        assert_eq!(one_line(&format!("x{}", "ä".repeat(300))).len(), 511);
     }
 }

@@ -90,13 +90,6 @@ pub(crate) fn number(field: &[u8]) -> Option<u32> {
     parsed.ok().map(|(_, number)| number)
 }
 
-/// A reason as it can be told to a user: it ends up in one line of some other protocol, whoever reads it first.
-pub(crate) fn one_line(reason: &str) -> String {
-    const LONGEST: usize = 512;
-    let (cut, _) = reason.split_at(reason.floor_char_boundary(LONGEST));
-    cut.replace(char::is_control, " ")
-}
-
 /// A line being written, each field escaped: as a whole or, if it gets too long, not at all.
 #[must_use]
 pub(crate) struct LineWriter<'a> {
@@ -185,13 +178,6 @@ mod tests {
         for wrong in ["", "+1", "-1", "1 ", "0x1", "4294967296"] {
             assert_eq!(number(wrong.as_bytes()), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_reason_is_one_short_line() {
-        assert_eq!(one_line("a\r\nb\tc"), "a  b c");
-        assert_eq!(one_line(&"ä".repeat(300)), "ä".repeat(256));
-        assert_eq!(one_line(&format!("x{}", "ä".repeat(300))).len(), 511);
     }
 
     #[test]

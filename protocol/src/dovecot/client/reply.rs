@@ -4,9 +4,13 @@ use bytes::{BufMut, BytesMut};
 
 use super::super::{
     Handshake,
-    escape::{LineWriter, needs_escaping, one_line},
+    escape::{LineWriter, needs_escaping},
 };
-use crate::{line::TooLong, sasl, sasl::Mechanism};
+use crate::{
+    line::{TooLong, one_line},
+    sasl,
+    sasl::Mechanism,
+};
 
 /// The answer to a login. A client that hears "no" may drop a stored password; one that hears "not now" retries.
 #[derive(Clone, Debug, PartialEq, Eq)]

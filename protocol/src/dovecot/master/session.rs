@@ -10,15 +10,11 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::BytesMut;
 
 use super::{
-    super::{
-        ProtocolError,
-        escape::{LineWriter, one_line},
-        handshake::version,
-    },
+    super::{ProtocolError, escape::LineWriter, handshake::version},
     MasterEvent, Role,
     command::BadCookie,
 };
-use crate::line::{LineReader, TooLong};
+use crate::line::{LineReader, TooLong, one_line};
 
 /// The auth master protocol on one connection.
 #[derive(Debug)]

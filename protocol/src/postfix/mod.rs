@@ -1,0 +1,3 @@
+//! What Postfix asks besides logins.
+
+pub mod socketmap;

@@ -1,0 +1,54 @@
+//! `{SHA256-CRYPT}` and `{SHA512-CRYPT}`: `$5$` and `$6$`, with or without `rounds=`.
+//!
+//! Limits: times are those of a password of 256 bytes; the method takes longer for longer ones.
+
+use ::sha_crypt::password_hash::{Error, PasswordVerifier as _};
+use ::sha_crypt::{Params, ShaCrypt};
+use zeroize::Zeroizing;
+
+use super::cost::Load;
+use super::{Attempt, Scheme, Verifier, VerifyError, Workspace};
+
+const SHA256_NANOSECONDS: u64 = 3_000;
+const SHA512_NANOSECONDS: u64 = 2_000;
+
+pub(super) struct Hash {
+    scheme: Scheme,
+    text: Zeroizing<String>,
+    load: Load,
+}
+
+impl Hash {
+    pub(super) fn read(scheme: Scheme, text: &str) -> Result<Self, VerifyError> {
+        let mut fields = text.split('$').skip(1).peekable();
+        let nanoseconds = if fields.next() == Some("5") { SHA256_NANOSECONDS } else { SHA512_NANOSECONDS };
+        let rounds = match fields.peek().and_then(|field| field.strip_prefix("rounds=")) {
+            None => Params::RECOMMENDED_ROUNDS,
+            Some(digits) => {
+                fields.next();
+                let rounds = digits.parse().ok().filter(|rounds| Params::new(*rounds).is_ok());
+                rounds.ok_or_else(|| scheme.malformed("its rounds are not a number of 1000 to 999999999"))?
+            }
+        };
+        // The crate would take an empty salt for absent parameters.
+        if !matches!((fields.next(), fields.next(), fields.next()), (Some(salt), Some(_), None) if !salt.is_empty()) {
+            return Err(scheme.malformed("it is not of the form $6$salt$hash or $6$rounds=…$salt$hash"));
+        }
+        let load = Load::steps(u64::from(rounds), nanoseconds);
+        Ok(Self { scheme, text: Zeroizing::new(text.to_owned()), load })
+    }
+}
+
+impl Verifier for Hash {
+    fn load(&self) -> Load {
+        self.load
+    }
+
+    fn matches(&self, attempt: &Attempt<'_>, _: &mut Workspace) -> Result<bool, VerifyError> {
+        match ShaCrypt::default().verify_password(attempt.password.as_bytes(), self.text.as_str()) {
+            Ok(()) => Ok(true),
+            Err(Error::PasswordInvalid) => Ok(false),
+            Err(_) => Err(self.scheme.malformed("its salt or hash has letters that SHA-crypt does not use")),
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 pub mod account;
 pub mod config;
+pub mod hash_pool;
+pub mod password;
 pub mod store;
 pub mod throttle;
 pub mod userdb;

@@ -1,0 +1,372 @@
+//! The hash pool: a fixed number of threads that verify and hash passwords, behind a bounded queue.
+//!
+//! Hashing is what a login costs; here it can neither stall the threads that talk to clients nor grow without bounds.
+//! Each thread keeps argon2's memory from one hash to the next.
+//!
+//! Trusts: its callers, to have asked the throttle first; and their deadlines.
+//! Fails:  with [`PoolError`], which always means "not now". A panic ends one job, never a thread.
+//! Limits: a hash that has begun is computed to its end, even if nobody waits for it any more.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use gatepost_protocol::Secret;
+use tokio::sync::oneshot;
+
+use crate::account::StoredHash;
+use crate::password::{self, Ceilings, Cost, HashError, VerifyError, Workspace};
+
+/// How large the pool is and what a hash may cost there.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub threads: NonZeroUsize,
+    /// Jobs that may wait; one more is refused at once.
+    pub queue: usize,
+    pub cost: Cost,
+    pub ceilings: Ceilings,
+}
+
+impl Default for Settings {
+    /// A thread for each core, and for each of them as many waiting as it hashes in three seconds.
+    fn default() -> Self {
+        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let queue = threads.get().saturating_mul(100);
+        Self { threads, queue, cost: Cost::default(), ceilings: Ceilings::default() }
+    }
+}
+
+/// Why there is no answer now. None of these says anything of the password.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    #[error("the queue of the hash pool is full; if this lasts, raise `[hash] threads` or `queue`")]
+    Full,
+    #[error("the hash pool did not come to it in time; if this lasts, raise `[hash] threads` or lower `memory_kib`")]
+    TooLate,
+    #[error(transparent)]
+    Unverifiable(#[from] VerifyError),
+    #[error(transparent)]
+    Unhashable(#[from] HashError),
+    #[error("hashing failed by a fault of gatepost's own; the log has it, please report it")]
+    Panicked,
+    #[error("the hash pool is shut down")]
+    ShutDown,
+}
+
+/// The threads and their queue. Dropping it ends them, after the hashes they have begun.
+pub struct HashPool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    settings: Settings,
+}
+
+impl HashPool {
+    /// Starts the threads and allocates their memory.
+    ///
+    /// # Errors
+    /// When the system gives no more threads.
+    pub fn start(settings: Settings) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::new(settings.queue));
+        let mut pool = Self { shared, threads: Vec::new(), settings };
+        for number in 0..pool.settings.threads.get() {
+            let (shared, cost) = (Arc::clone(&pool.shared), pool.settings.cost.clone());
+            let thread = thread::Builder::new().name(format!("hash-{number}")).spawn(move || shared.work(&cost))?;
+            pool.threads.push(thread);
+        }
+        Ok(pool)
+    }
+
+    /// Whether `secret` is what `hash` was made from, for the account `user`; before `deadline` or not at all.
+    ///
+    /// # Errors
+    /// [`PoolError`]: the password is neither right nor wrong then.
+    pub async fn verify(
+        &self,
+        secret: Secret,
+        user: String,
+        hash: StoredHash,
+        deadline: Instant,
+    ) -> Result<bool, PoolError> {
+        let ceilings = self.settings.ceilings;
+        let verify = move |workspace: &mut Workspace| password::verify(&secret, &user, &hash, &ceilings, workspace);
+        Ok(self.run(deadline, verify).await??)
+    }
+
+    /// A new hash of `secret`, at the configured cost; before `deadline` or not at all.
+    ///
+    /// # Errors
+    /// [`PoolError`]: nothing has been hashed then.
+    pub async fn hash(&self, secret: Secret, salt: [u8; 16], deadline: Instant) -> Result<StoredHash, PoolError> {
+        let cost = self.settings.cost.clone();
+        let hash = move |workspace: &mut Workspace| password::hash(&secret, &cost, &salt, workspace);
+        Ok(self.run(deadline, hash).await??)
+    }
+
+    /// What new hashes cost.
+    #[must_use]
+    pub fn cost(&self) -> &Cost {
+        &self.settings.cost
+    }
+
+    /// How many jobs wait, for metrics.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.lock().jobs.len()
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        compute: impl FnOnce(&mut Workspace) -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.push(Box::new(Task { deadline, compute: Some(compute), answer: Some(answer) }))?;
+        match tokio::time::timeout_at(deadline.into(), answered).await {
+            Ok(Ok(outcome)) => outcome,
+            // A stale job is dropped unanswered, and so is every job when the pool ends.
+            Ok(Err(_)) if Instant::now() < deadline => Err(PoolError::ShutDown),
+            Ok(Err(_)) | Err(_) => Err(PoolError::TooLate),
+        }
+    }
+}
+
+impl Drop for HashPool {
+    fn drop(&mut self) {
+        self.shared.close();
+        for thread in self.threads.drain(..) {
+            // A thread that ended by a panic outside of a job has nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for HashPool {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HashPool").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// A job in the queue, whatever it answers with.
+trait Job: Send {
+    /// Whether it is of no use any more, because its time has passed or its caller has left.
+    fn is_stale(&self, now: Instant) -> bool;
+    /// Computes and answers; `false` when it panicked and the workspace is in an unknown state.
+    fn run(&mut self, workspace: &mut Workspace) -> bool;
+}
+
+struct Task<T, F> {
+    deadline: Instant,
+    compute: Option<F>,
+    answer: Option<oneshot::Sender<Result<T, PoolError>>>,
+}
+
+impl<T: Send, F: FnOnce(&mut Workspace) -> T + Send> Job for Task<T, F> {
+    fn is_stale(&self, now: Instant) -> bool {
+        self.deadline <= now || self.answer.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    fn run(&mut self, workspace: &mut Workspace) -> bool {
+        let (Some(compute), Some(answer)) = (self.compute.take(), self.answer.take()) else {
+            return true;
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| compute(workspace)));
+        let sound = outcome.is_ok();
+        // The caller may have left meanwhile; then nobody wants the answer.
+        let _ = answer.send(outcome.map_err(|_| PoolError::Panicked));
+        sound
+    }
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    capacity: usize,
+}
+
+struct Queue {
+    jobs: VecDeque<Box<dyn Job>>,
+    open: bool,
+}
+
+impl Shared {
+    fn new(capacity: usize) -> Self {
+        Self {
+            queue: Mutex::new(Queue { jobs: VecDeque::with_capacity(capacity), open: true }),
+            arrived: Condvar::new(),
+            capacity,
+        }
+    }
+
+    fn push(&self, job: Box<dyn Job>) -> Result<(), PoolError> {
+        let mut queue = self.lock();
+        if !queue.open {
+            return Err(PoolError::ShutDown);
+        }
+        if queue.jobs.len() >= self.capacity {
+            let now = Instant::now();
+            queue.jobs.retain(|waiting| !waiting.is_stale(now));
+        }
+        if queue.jobs.len() >= self.capacity {
+            return Err(PoolError::Full);
+        }
+        queue.jobs.push_back(job);
+        drop(queue);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// The life of a thread.
+    fn work(&self, cost: &Cost) {
+        let mut workspace = Workspace::new(cost);
+        while let Some(mut job) = self.next() {
+            if !job.is_stale(Instant::now()) && !job.run(&mut workspace) {
+                workspace = Workspace::new(cost);
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Box<dyn Job>> {
+        let idle = |queue: &mut Queue| queue.open && queue.jobs.is_empty();
+        let mut queue = self.arrived.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        if queue.open { queue.jobs.pop_front() } else { None }
+    }
+
+    fn close(&self) {
+        let mut queue = self.lock();
+        queue.open = false;
+        queue.jobs.clear();
+        drop(queue);
+        self.arrived.notify_all();
+    }
+
+    /// No panic can happen while the lock is held but by running out of memory; the queue is whole even then.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn pool(threads: usize, queue: usize) -> HashPool {
+        let threads = NonZeroUsize::new(threads).unwrap();
+        let cost = Cost::new(64, 1, 1).unwrap();
+        HashPool::start(Settings { threads, queue, cost, ceilings: Ceilings::default() }).unwrap()
+    }
+
+    fn far() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    /// Keeps the only thread busy until the sender is dropped; returns once it is.
+    async fn occupy(pool: &Arc<HashPool>) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), PoolError>>) {
+        let (release, released) = mpsc::channel::<()>();
+        let (begun, beginning) = oneshot::channel();
+        let busy = Arc::clone(pool);
+        let job = tokio::spawn(async move {
+            let wait = move |_: &mut Workspace| {
+                begun.send(()).unwrap();
+                released.recv().unwrap_err();
+            };
+            busy.run(far(), wait).await
+        });
+        beginning.await.unwrap();
+        (release, job)
+    }
+
+    #[tokio::test]
+    async fn a_hash_made_by_the_pool_is_verified_by_it() {
+        let pool = pool(2, 4);
+        let hash = pool.hash(Secret::from("right"), [1; 16], far()).await.unwrap();
+        for (password, fits) in [("right", true), ("wrong", false)] {
+            let verdict = pool.verify(Secret::from(password), "ann@example.org".into(), hash.clone(), far()).await;
+            assert_eq!(verdict.unwrap(), fits, "{password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_above_the_ceiling_is_not_computed() {
+        let pool = pool(1, 1);
+        let greedy = password::dummy(&Cost::new(u32::MAX, 1, 1).unwrap());
+        let verdict = pool.verify(Secret::from("x"), "ann@example.org".into(), greedy, far()).await;
+        assert!(matches!(verdict, Err(PoolError::Unverifiable(VerifyError::TooMuchMemory { .. }))), "{verdict:?}");
+    }
+
+    #[tokio::test]
+    async fn one_job_more_than_the_queue_holds_is_refused_at_once() {
+        let pool = Arc::new(pool(1, 1));
+        let (release, busy) = occupy(&pool).await;
+        let mut waiting = Box::pin(pool.run(far(), |_| 7));
+        assert!(poll_once(&mut waiting).is_pending());
+        assert_eq!(pool.waiting(), 1);
+        assert!(matches!(pool.run(far(), |_| ()).await, Err(PoolError::Full)));
+        drop(release);
+        busy.await.unwrap().unwrap();
+        assert_eq!(waiting.await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_left_makes_room_in_a_full_queue() {
+        let pool = Arc::new(pool(1, 1));
+        let (release, busy) = occupy(&pool).await;
+        let mut impatient = Box::pin(pool.run(far(), |_| ()));
+        assert!(poll_once(&mut impatient).is_pending());
+        drop(impatient);
+        let mut patient = Box::pin(pool.run(far(), |_| 7));
+        assert!(poll_once(&mut patient).is_pending());
+        drop(release);
+        busy.await.unwrap().unwrap();
+        assert_eq!(patient.await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_deadline_passed_is_too_late_and_never_run() {
+        let pool = Arc::new(pool(1, 4));
+        let (release, busy) = occupy(&pool).await;
+        let (ran, running) = mpsc::channel();
+        let late = pool.run(Instant::now(), move |_| ran.send(()).unwrap()).await;
+        assert!(matches!(late, Err(PoolError::TooLate)), "{late:?}");
+        drop(release);
+        busy.await.unwrap().unwrap();
+        pool.run(far(), |_| ()).await.unwrap();
+        assert_eq!(running.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_job_and_not_the_thread() {
+        let pool = pool(1, 1);
+        let panicked = pool.run(far(), |_| panic!("on purpose")).await;
+        assert!(matches!(panicked, Err(PoolError::Panicked)), "{panicked:?}");
+        assert_eq!(pool.run(far(), |_| 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_pool_waits_for_the_job_begun_and_refuses_the_others() {
+        let pool = Arc::new(pool(1, 4));
+        let (release, busy) = occupy(&pool).await;
+        let waiting = pool.run(far(), |_| ());
+        let mut waiting = Box::pin(waiting);
+        assert!(poll_once(&mut waiting).is_pending());
+        pool.shared.close();
+        assert!(matches!(waiting.await, Err(PoolError::ShutDown)));
+        assert!(matches!(pool.run(far(), |_| ()).await, Err(PoolError::ShutDown)));
+        drop(release);
+        busy.await.unwrap().unwrap();
+        let shared = Arc::downgrade(&pool.shared);
+        drop(pool);
+        assert_eq!(shared.strong_count(), 0, "a thread outlived its pool");
+    }
+
+    fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        std::pin::Pin::new(future).poll(&mut context)
+    }
+}

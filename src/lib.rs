@@ -3,6 +3,7 @@
 pub mod account;
 pub mod config;
 pub mod hash_pool;
+pub mod listen;
 pub mod password;
 pub mod store;
 pub mod throttle;

@@ -12,6 +12,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
+
 use crate::account::Origin;
 
 /// `[throttle]` of the configuration.
@@ -24,11 +26,31 @@ pub struct Settings {
     pub window: Duration,
     /// Pairs of network and account that are remembered at most.
     pub entries: usize,
+    /// Networks whose failures are not counted: webmails, which speak for everybody.
+    pub trusted_networks: Vec<IpNet>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { failure_delay: Duration::from_secs(2), failures: 50, window: Duration::from_secs(600), entries: 100_000 }
+        Self {
+            failure_delay: Duration::from_secs(2),
+            failures: 50,
+            window: Duration::from_secs(600),
+            entries: 100_000,
+            trusted_networks: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    fn trusts(&self, origin: Origin) -> bool {
+        match origin {
+            Origin::Address(address) => {
+                let address = address.to_canonical();
+                self.trusted_networks.iter().any(|network| network.contains(&address))
+            }
+            Origin::Local(_) => false,
+        }
     }
 }
 
@@ -84,6 +106,9 @@ impl Throttle {
 
     pub fn record_failure(&self, origin: Origin, account: &str, now: Instant) {
         let settings = self.settings();
+        if settings.trusts(origin) {
+            return;
+        }
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.turn(&settings, now);
         *windows.current.entry((Network::of(origin), account.to_owned())).or_default() += 1;
@@ -189,6 +214,18 @@ mod tests {
         fail_twice(&throttle, home, now);
         let later = now + WINDOW * 2;
         assert!(matches!(throttle.admit(home, "ann@example.org", later), Admission::Proceed { .. }));
+    }
+
+    #[test]
+    fn a_trusted_network_owes_nothing() {
+        let now = Instant::now();
+        let trusted_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+        let throttle = Throttle::new(Settings { failures: 2, trusted_networks, ..Settings::default() }, now);
+        for (from, admitted) in [("192.0.2.1", true), ("198.51.100.1", false)] {
+            fail_twice(&throttle, origin(from), now);
+            let admission = throttle.admit(origin(from), "ann@example.org", now);
+            assert_eq!(matches!(admission, Admission::Proceed { .. }), admitted, "{from}");
+        }
     }
 
     #[test]

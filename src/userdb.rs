@@ -25,6 +25,9 @@ const NEVER_ON_THE_WIRE: [&str; 10] = [
     "user",
 ];
 
+/// What a template's values may hold, in the notation of Dovecot 2.4 and in that of all before.
+pub const VARIABLES: &str = "%{user}, %{user | username}, %{user | domain}, %u, %n, %d, and %% for a percent sign";
+
 /// Whose setting names a client understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -32,8 +35,7 @@ pub enum Dialect {
     Dovecot24,
 }
 
-/// `[userdb]` of the configuration. Values may hold `%{user}`, `%{user | username}`, `%{user | domain}`, or the older
-/// `%u`, `%n`, `%d`.
+/// `[userdb]` of the configuration: what a mail process is told of every mailbox. Values may hold [`VARIABLES`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     /// For both dialects: `uid`, `gid`, `home` and whatever is named alike in both.

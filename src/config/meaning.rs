@@ -5,11 +5,10 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::{
-    Config, DEFAULT_POLICY, Endpoint, Fixed, Hash, Listener, Live, Policy, Socketmap, Throttle, Userdb, listener, raw,
-    users,
-};
+use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Hash, Listener, Live, Policy, Socketmap, listener, raw, users};
 use crate::store::dict::DictBounds;
+use crate::throttle;
+use crate::userdb::{self, Template};
 
 /// A login takes four seconds at most, for some clients give up at five; what is left is for verifying.
 const LONGEST_FAILURE_DELAY: Duration = Duration::from_secs(3);
@@ -110,7 +109,7 @@ fn hash(written: &raw::Hash, complaints: &mut Complaints) -> Hash {
     Hash { memory_kib, iterations, parallelism, ceiling_memory_kib, ceiling_time: ceiling_time.0 }
 }
 
-fn throttle(written: &raw::Throttle, complaints: &mut Complaints) -> Throttle {
+fn throttle(written: &raw::Throttle, complaints: &mut Complaints) -> throttle::Settings {
     if written.failure_delay.0 > LONGEST_FAILURE_DELAY {
         let text = "is longer than \"3 s\"; mail clients and Postfix would give up before the answer";
         complaints.add(&["throttle", "failure_delay"], text);
@@ -118,7 +117,7 @@ fn throttle(written: &raw::Throttle, complaints: &mut Complaints) -> Throttle {
     if written.window.0.is_zero() {
         complaints.add(&["throttle", "window"], "must be longer than nothing, like \"10 min\"");
     }
-    Throttle {
+    throttle::Settings {
         failure_delay: written.failure_delay.0,
         failures: at_least_one(&["throttle", "failures"], written.failures, complaints),
         window: written.window.0,
@@ -127,7 +126,7 @@ fn throttle(written: &raw::Throttle, complaints: &mut Complaints) -> Throttle {
     }
 }
 
-fn userdb(written: &raw::Userdb, complaints: &mut Complaints) -> Userdb {
+fn userdb(written: &raw::Userdb, complaints: &mut Complaints) -> Template {
     let mut common = written.fields.clone();
     for key in ["uid", "gid", "home"] {
         if common.contains_key(key) {
@@ -158,12 +157,12 @@ fn userdb(written: &raw::Userdb, complaints: &mut Complaints) -> Userdb {
             let own = table.is_empty() && written.fields.contains_key(key);
             if let Some(variable) = unknown_variable(value).filter(|_| !own) {
                 let path = ["userdb", table, key].map(str::to_owned).into_iter().filter(|part| !part.is_empty());
-                let text = format!("{variable:?} is no variable here; there are {}", Userdb::VARIABLES);
+                let text = format!("{variable:?} is no variable here; there are {}", userdb::VARIABLES);
                 complaints.0.push((path.collect(), text));
             }
         }
     }
-    Userdb { common, dovecot_23: written.dovecot_23.clone(), dovecot_24: written.dovecot_24.clone() }
+    Template { common, dovecot_23: written.dovecot_23.clone(), dovecot_24: written.dovecot_24.clone() }
 }
 
 /// The first `%…` of a template that would not be expanded.

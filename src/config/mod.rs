@@ -22,10 +22,10 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use crate::account::DomainName;
 use crate::store::dict::DictBounds;
+use crate::throttle;
+use crate::userdb::Template;
 pub use listener::{Endpoint, Listener};
 pub use problem::{ConfigError, Problem};
 pub use values::{LogFormat, LogLevel, Mode, Protocol};
@@ -59,8 +59,8 @@ pub struct Live {
     /// Completes a name without `@`.
     pub default_domain: Option<DomainName>,
     pub hash: Hash,
-    pub throttle: Throttle,
-    pub userdb: Userdb,
+    pub throttle: throttle::Settings,
+    pub userdb: Template,
     pub dict: DictBounds,
     pub socketmap: Socketmap,
     /// By name; `default` is always there.
@@ -76,33 +76,6 @@ pub struct Hash {
     pub parallelism: u32,
     pub ceiling_memory_kib: u64,
     pub ceiling_time: Duration,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Throttle {
-    /// A refusal leaves so long after the attempt arrived, whatever its cause.
-    pub failure_delay: Duration,
-    /// Wrong passwords that one network may try on one account within a window.
-    pub failures: u32,
-    pub window: Duration,
-    /// Pairs of network and account that are remembered at most.
-    pub entries: usize,
-    /// Networks whose failures are not counted.
-    pub trusted_networks: Vec<IpNet>,
-}
-
-/// What a mail process is told of every mailbox; values may hold the variables of [`Userdb::VARIABLES`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Userdb {
-    /// `uid`, `gid`, `home`, and whatever is named alike in all versions of Dovecot.
-    pub common: BTreeMap<String, String>,
-    pub dovecot_23: BTreeMap<String, String>,
-    pub dovecot_24: BTreeMap<String, String>,
-}
-
-impl Userdb {
-    /// In the notation of Dovecot 2.4 and in that of all before.
-    pub const VARIABLES: &str = "%{user}, %{user | username}, %{user | domain}, %u, %n, %d, and %% for a percent sign";
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

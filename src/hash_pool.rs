@@ -22,7 +22,7 @@ use crate::account::StoredHash;
 use crate::password::{self, Ceilings, Cost, HashError, VerifyError, Workspace};
 
 /// How large the pool is and what a hash may cost there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub threads: NonZeroUsize,
     /// Jobs that may wait; one more is refused at once.

@@ -5,15 +5,17 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Hash, Listener, Live, Policy, Socketmap, listener, raw, users};
+use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Listener, Live, Policy, listener, raw, users};
+use crate::hash_pool;
+use crate::password::{Ceilings, Cost};
 use crate::store::dict::DictBounds;
 use crate::throttle;
 use crate::userdb::{self, Template};
 
 /// A login takes four seconds at most, for some clients give up at five; what is left is for verifying.
 const LONGEST_FAILURE_DELAY: Duration = Duration::from_secs(3);
-/// Argon2's own lower bound for each lane.
-const LEAST_MEMORY_KIB_PER_LANE: u32 = 8;
+/// What a thread hashes in three seconds at the default cost, so that who waits longest is still answered.
+const QUEUE_PER_THREAD: usize = 100;
 
 /// What is wrong, under the path of its key.
 #[derive(Debug, Default)]
@@ -37,17 +39,15 @@ pub(super) fn of(written: &raw::File) -> (Config, Complaints) {
     let fixed = Fixed {
         store_path: written.store.path.clone(),
         listeners: listeners(&written.listen, &mut complaints),
-        hash_threads: hash_threads(&written.hash, &mut complaints),
-        hash_queue: at_least_one(&["hash", "queue"], written.hash.queue, &mut complaints),
+        hash: hash(&written.hash, &mut complaints),
         log_format: written.log.format,
     };
     let live = Live {
         default_domain: written.default_domain.clone(),
-        hash: hash(&written.hash, &mut complaints),
         throttle: throttle(&written.throttle, &mut complaints),
         userdb: userdb(&written.userdb, &mut complaints),
         dict: dict(&written.dict, &mut complaints),
-        socketmap: socketmap(&written.socketmap, &mut complaints),
+        recipient_delimiter: recipient_delimiter(&written.socketmap, &mut complaints),
         policies: policies(&written.policy, &mut complaints),
         log_level: written.log.level,
     };
@@ -86,27 +86,29 @@ fn clash(one: &Listener, other: &Listener) -> bool {
     }
 }
 
-fn hash_threads(written: &raw::Hash, complaints: &mut Complaints) -> NonZero<usize> {
-    let cores = available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-    let Some(threads) = written.threads else { return cores };
-    NonZero::new(threads).unwrap_or_else(|| {
-        complaints.add(&["hash", "threads"], "must be at least 1; leave it out for one thread a core");
-        cores
-    })
+fn hash(written: &raw::Hash, complaints: &mut Complaints) -> hash_pool::Settings {
+    let ceilings = Ceilings { memory_kib: written.ceiling_memory_kib, time: written.ceiling_time.0 };
+    let cost = Cost::new(written.memory_kib, written.iterations, written.parallelism).unwrap_or_else(|error| {
+        complaints.add(&["hash"], format!("`memory_kib`, `iterations`, `parallelism`: {error}"));
+        Cost::default()
+    });
+    if !ceilings.allow(&cost) {
+        let text = "new hashes would be above `ceiling_memory_kib` or `ceiling_time` and could never be verified; \
+                    raise the ceiling, or lower `memory_kib` or `iterations`";
+        complaints.add(&["hash"], text);
+    }
+    let threads = written.threads.map_or_else(one_a_core, |threads| {
+        NonZero::new(threads).unwrap_or_else(|| {
+            complaints.add(&["hash", "threads"], "must be at least 1; leave it out for one thread a core");
+            one_a_core()
+        })
+    });
+    let queue = written.queue.unwrap_or_else(|| threads.get().saturating_mul(QUEUE_PER_THREAD));
+    hash_pool::Settings { threads, queue: at_least_one(&["hash", "queue"], queue, complaints), cost, ceilings }
 }
 
-fn hash(written: &raw::Hash, complaints: &mut Complaints) -> Hash {
-    let raw::Hash { memory_kib, iterations, parallelism, ceiling_memory_kib, ceiling_time, .. } = *written;
-    at_least_one(&["hash", "iterations"], iterations, complaints);
-    let lanes = at_least_one(&["hash", "parallelism"], parallelism, complaints);
-    if memory_kib < lanes.saturating_mul(LEAST_MEMORY_KIB_PER_LANE) {
-        complaints.add(&["hash", "memory_kib"], "is too little for Argon2: 8 KiB for each of `parallelism` are needed");
-    }
-    if u64::from(memory_kib) > ceiling_memory_kib {
-        let text = "is above `ceiling_memory_kib`, so new hashes could never be verified; raise that, or lower this";
-        complaints.add(&["hash", "memory_kib"], text);
-    }
-    Hash { memory_kib, iterations, parallelism, ceiling_memory_kib, ceiling_time: ceiling_time.0 }
+fn one_a_core() -> NonZero<usize> {
+    available_parallelism().unwrap_or(NonZero::<usize>::MIN)
 }
 
 fn throttle(written: &raw::Throttle, complaints: &mut Complaints) -> throttle::Settings {
@@ -192,13 +194,13 @@ fn dict(written: &raw::Dict, complaints: &mut Complaints) -> DictBounds {
     }
 }
 
-fn socketmap(written: &raw::Socketmap, complaints: &mut Complaints) -> Socketmap {
+fn recipient_delimiter(written: &raw::Socketmap, complaints: &mut Complaints) -> String {
     let usable = |character: char| character.is_ascii_punctuation() && !"@.%".contains(character);
     if !written.recipient_delimiter.chars().all(usable) {
         let text = "may hold ASCII punctuation except @ . and %, like Postfix's `recipient_delimiter`";
         complaints.add(&["socketmap", "recipient_delimiter"], text);
     }
-    Socketmap { recipient_delimiter: written.recipient_delimiter.clone() }
+    written.recipient_delimiter.clone()
 }
 
 fn policies(written: &BTreeMap<String, raw::Policy>, complaints: &mut Complaints) -> BTreeMap<String, Policy> {

@@ -18,11 +18,10 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::account::DomainName;
+use crate::hash_pool;
 use crate::store::dict::DictBounds;
 use crate::throttle;
 use crate::userdb::Template;
@@ -47,9 +46,8 @@ pub struct Fixed {
     /// The SQLite file.
     pub store_path: PathBuf,
     pub listeners: Vec<Listener>,
-    pub hash_threads: NonZero<usize>,
-    /// Hashes that may wait for a thread.
-    pub hash_queue: usize,
+    /// Threads keep the memory of their hashes, so the cost is as fixed as they are.
+    pub hash: hash_pool::Settings,
     pub log_format: LogFormat,
 }
 
@@ -58,30 +56,14 @@ pub struct Fixed {
 pub struct Live {
     /// Completes a name without `@`.
     pub default_domain: Option<DomainName>,
-    pub hash: Hash,
     pub throttle: throttle::Settings,
     pub userdb: Template,
     pub dict: DictBounds,
-    pub socketmap: Socketmap,
+    /// Each of these characters parts a mailbox from an extension; none does if it is empty.
+    pub recipient_delimiter: String,
     /// By name; `default` is always there.
     pub policies: BTreeMap<String, Policy>,
     pub log_level: LogLevel,
-}
-
-/// The cost of new hashes, and what a stored one may cost at most.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hash {
-    pub memory_kib: u32,
-    pub iterations: u32,
-    pub parallelism: u32,
-    pub ceiling_memory_kib: u64,
-    pub ceiling_time: Duration,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Socketmap {
-    /// Each of these characters parts a mailbox from an extension; none does if it is empty.
-    pub recipient_delimiter: String,
 }
 
 /// What a new password must have.
@@ -152,8 +134,7 @@ impl Fixed {
             }
         };
         compare("[store] path", self.store_path != other.store_path);
-        compare("[hash] threads", self.hash_threads != other.hash_threads);
-        compare("[hash] queue", self.hash_queue != other.hash_queue);
+        compare("[hash]", self.hash != other.hash);
         compare("[log] format", self.log_format != other.log_format);
         let listeners = |fixed: &Self| -> BTreeMap<String, Listener> {
             fixed.listeners.iter().map(|listener| (listener.name.clone(), listener.clone())).collect()

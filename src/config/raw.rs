@@ -9,6 +9,8 @@ use serde::Deserialize;
 
 use super::values::{Id, LogFormat, LogLevel, Mode, Period, Protocol};
 use crate::account::DomainName;
+use crate::password::{Ceilings, Cost};
+use crate::throttle;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -64,19 +66,21 @@ pub(super) struct Hash {
     pub(super) ceiling_time: Period,
     /// Absent is one a core.
     pub(super) threads: Option<usize>,
-    pub(super) queue: usize,
+    /// Absent is a hundred for each thread.
+    pub(super) queue: Option<usize>,
 }
 
 impl Default for Hash {
     fn default() -> Self {
+        let (cost, ceilings) = (Cost::default(), Ceilings::default());
         Self {
-            memory_kib: 19_456,
-            iterations: 2,
-            parallelism: 1,
-            ceiling_memory_kib: 256 * 1024,
-            ceiling_time: seconds(2),
+            memory_kib: cost.memory_kib(),
+            iterations: cost.iterations(),
+            parallelism: cost.lanes(),
+            ceiling_memory_kib: ceilings.memory_kib,
+            ceiling_time: Period(ceilings.time),
             threads: None,
-            queue: 512,
+            queue: None,
         }
     }
 }
@@ -93,13 +97,8 @@ pub(super) struct Throttle {
 
 impl Default for Throttle {
     fn default() -> Self {
-        Self {
-            failure_delay: seconds(2),
-            failures: 50,
-            window: seconds(600),
-            entries: 100_000,
-            trusted_networks: Vec::new(),
-        }
+        let throttle::Settings { failure_delay, failures, window, entries, trusted_networks } = Default::default();
+        Self { failure_delay: Period(failure_delay), failures, window: Period(window), entries, trusted_networks }
     }
 }
 
@@ -161,8 +160,4 @@ impl Default for Policy {
 pub(super) struct Log {
     pub(super) level: LogLevel,
     pub(super) format: LogFormat,
-}
-
-const fn seconds(seconds: u64) -> Period {
-    Period(std::time::Duration::from_secs(seconds))
 }

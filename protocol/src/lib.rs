@@ -8,7 +8,7 @@
 //! - [`line`]: bytes in, bounded lines out.
 //! - [`sasl`]: the PLAIN and LOGIN exchanges.
 //! - [`dovecot`]: the auth client protocol, spoken by Dovecot's login processes, Postfix and Exim; the auth master
-//!   protocol of its mail processes.
+//!   protocol of its mail processes; the dict protocol of its auth workers and plugins.
 //! - [`postfix`]: the lookups of Postfix.
 
 #![warn(missing_docs)]

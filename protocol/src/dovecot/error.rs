@@ -20,6 +20,9 @@ pub enum ProtocolError {
     /// The second line of an auth client was not CPID.
     #[error("expected CPID after VERSION, not {0}")]
     NoPid(CommandName),
+    /// The first line of a dict client was not its hello.
+    #[error("expected H first, not {0}")]
+    NoHello(CommandName),
     /// A command that we do not know, or not on this socket, or not now.
     #[error("unknown command {0}")]
     UnknownCommand(CommandName),
@@ -39,6 +42,9 @@ pub enum ProtocolError {
         /// The identifier.
         id: u32,
     },
+    /// A change to a transaction, or the end of one, that did not begin.
+    #[error("transaction {0} is not open")]
+    NoTransaction(u32),
     /// More is waiting than a session keeps.
     #[error("more than {limit} {what} at once")]
     TooMany {

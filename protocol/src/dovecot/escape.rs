@@ -104,22 +104,23 @@ impl<'a> LineWriter<'a> {
         Self { output, start }
     }
 
-    pub(crate) fn field(self, text: &str) -> Self {
-        self.output.put_u8(b'\t');
-        self.output.put_slice(&escape(text.as_bytes()));
+    /// Goes on within the field.
+    pub(crate) fn append(self, text: impl AsRef<[u8]>) -> Self {
+        self.output.put_slice(&escape(text.as_ref()));
         self
+    }
+
+    pub(crate) fn field(self, text: impl AsRef<[u8]>) -> Self {
+        self.output.put_u8(b'\t');
+        self.append(text)
     }
 
     pub(crate) fn number(self, number: impl Into<u64>) -> Self {
-        self.field(&number.into().to_string())
+        self.field(number.into().to_string())
     }
 
     pub(crate) fn pair(self, name: &str, value: &str) -> Self {
-        self.output.put_u8(b'\t');
-        self.output.put_slice(&escape(name.as_bytes()));
-        self.output.put_u8(b'=');
-        self.output.put_slice(&escape(value.as_bytes()));
-        self
+        self.field(name).append("=").append(value)
     }
 
     /// Fields of a passdb. To a client below minor 3 a flag must be bare: `nologin=` would let the user in.

@@ -4,6 +4,7 @@
 //! Postfix 3.7 (src/xsasl/xsasl_dovecot_server.c) and Exim 4.96 (src/auths/dovecot.c), and were seen on the wire.
 
 pub mod client;
+pub mod dict;
 mod error;
 pub mod escape;
 mod handshake;

@@ -84,7 +84,7 @@ pub(super) fn greet(output: &mut BytesMut, handshake: &Handshake) {
 pub(super) fn challenge(output: &mut BytesMut, id: u32, challenge: &str) {
     let line = LineWriter::new(output, "CONT").number(id);
     // Our own challenges are short.
-    let _ = line.field(&sasl::encode(challenge)).end(LONGEST_LINE);
+    let _ = line.field(sasl::encode(challenge)).end(LONGEST_LINE);
 }
 
 /// `FAIL⇥id` with a reason, for a request that never became a login.

@@ -33,6 +33,11 @@ impl Workspace {
         Self { blocks: vec![Block::new(); usual], usual }
     }
 
+    /// Keeps from now on what hashes of this cost need.
+    pub fn fit(&mut self, cost: &Cost) {
+        self.usual = cost.params().block_count();
+    }
+
     fn compute(&mut self, hasher: &Argon2<'_>, password: &str, salt: &[u8], output: &mut [u8]) -> argon2::Result<()> {
         let wanted = hasher.params().block_count();
         let missing = wanted.saturating_sub(self.blocks.len());
@@ -137,4 +142,64 @@ pub(super) fn encode(cost: &Cost, salt: &[u8; 16], output: &[u8; 32]) -> StoredH
     let (memory_kib, iterations, lanes) = (cost.memory_kib(), cost.iterations(), cost.lanes());
     let (salt, output) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(output));
     StoredHash::new(format!("{{ARGON2ID}}$argon2id$v=19$m={memory_kib},t={iterations},p={lanes}${salt}${output}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, fits};
+    use super::*;
+
+    /// From the reference implementation's src/test.c, as far as they are version 19 or 16.
+    #[test]
+    fn the_reference_hashes_fit() {
+        let hashes = [
+            "{ARGON2ID}$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+            "{ARGON2I}$argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$wWKIMhR9lyDFvRz9YTZweHKfbftvj+qf+YFY4NeBbtA",
+            "{ARGON2I}$argon2i$m=65536,t=2,p=1$c29tZXNhbHQ$9sTbSlTio3Biev89thdrlKKiCaYsjjYVJxGAL3swxpQ",
+            // the name says less than the hash
+            "{ARGON2I}$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+        ];
+        for hash in hashes {
+            fits(hash, "password");
+        }
+    }
+
+    #[test]
+    fn what_is_no_argon2_hash_is_malformed() {
+        let hashes = [
+            "",
+            "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ",
+            "$argon2d$v=19$m=64,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+            "$argon2id$v=20$m=64,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+            "$argon2id$v=19$m=64,t=0,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+            "$argon2id$v=19$m=7,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+            "$argon2id$v=19$m=64,t=1,p=1$c2hvcnQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+            "$argon2id$v=19$m=64,t=1,p=1,keyid=c2FsdA$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+        ];
+        for hash in hashes {
+            let verdict = check("password", &format!("{{ARGON2ID}}{hash}"));
+            assert!(matches!(verdict, Err(VerifyError::Malformed { .. })), "{verdict:?} for {hash}");
+        }
+    }
+
+    #[test]
+    fn memory_above_the_usual_is_given_back() {
+        let usual = Cost::new(64, 1, 1).unwrap();
+        let mut workspace = Workspace::new(&usual);
+        for cost in [&Cost::new(1024, 1, 1).unwrap(), &usual] {
+            hash("password", cost, &[0; 16], &mut workspace).unwrap();
+            assert_eq!(workspace.blocks.capacity(), 64);
+        }
+    }
+
+    #[test]
+    fn a_new_usual_is_kept_from_then_on() {
+        let mut workspace = Workspace::new(&Cost::new(64, 1, 1).unwrap());
+        let (more, less) = (Cost::new(128, 1, 1).unwrap(), Cost::new(32, 1, 1).unwrap());
+        for (cost, kept) in [(more, 128), (less, 32)] {
+            workspace.fit(&cost);
+            hash("password", &cost, &[0; 16], &mut workspace).unwrap();
+            assert_eq!(workspace.blocks.capacity(), kept);
+        }
+    }
 }

@@ -50,3 +50,54 @@ impl Verifier for Hash {
         password.len() > BYTES_READ || self.sign_extension
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, fits};
+    use super::*;
+
+    #[test]
+    fn every_variant_fits() {
+        // The first two are of crypt_blowfish 1.3 wrapper.c, the others were made by libxcrypt 4.4.33.
+        let hashes = [
+            ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+            (
+                "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789chars after 72 are ignored",
+                "$2a$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui",
+            ),
+            ("secret", "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"),
+            ("secret", "$2x$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"),
+            ("päss", "$2y$04$abcdefghijklmnopqrstuuF7KK/SfP9IRGj0pPJMr8GdtCS8xpmpC"),
+        ];
+        for (password, hash) in hashes {
+            fits(&format!("{{BLF-CRYPT}}{hash}"), password);
+            fits(&format!("{{CRYPT}}{hash}"), password);
+            fits(hash, password);
+        }
+    }
+
+    #[test]
+    fn a_password_that_the_old_fault_garbled_still_fits_and_so_do_others() {
+        let hash = "$2x$04$abcdefghijklmnopqrstuuLWVps1vezcjOvXo9btj.hI9rH2rQrLG";
+        assert_eq!(check("päss", hash), Ok(true));
+        assert_eq!(check("xäss", hash), Ok(true));
+        assert_eq!(check("päsx", hash), Ok(false));
+    }
+
+    #[test]
+    fn what_is_no_bcrypt_hash_is_malformed() {
+        let hashes = [
+            "$2$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW1",
+            "$2z$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
+            "$2y$03$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
+            "$2y$32$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
+            "$2y$+4$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
+            "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIr",
+            "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WI$W",
+        ];
+        for hash in hashes {
+            let verdict = check("secret", hash);
+            assert!(matches!(verdict, Err(VerifyError::Malformed { .. })), "{verdict:?} for {hash}");
+        }
+    }
+}

@@ -62,3 +62,25 @@ impl Verifier for DigestMd5 {
         Ok(equal(&Md5::digest(secret.as_bytes()), &self.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check_of, fits};
+
+    /// "test" of Dovecot 2.4.1 src/lib-auth/test-password-scheme.c.
+    #[test]
+    fn a_keyed_state_fits() {
+        fits("{CRAM-MD5}e02d374fde0dc75a17a557039a3a5338c7743304777dccd376f332bee68d2cf6", "test");
+        fits("{HMAC-MD5}4C03T94Nx1oXpVcDmjpTOMd0MwR3fczTdvMyvuaNLPY=", "test");
+    }
+
+    /// The user of RFC 2831 §4, whose realm is no mail domain but could be.
+    #[test]
+    fn a_digest_fits_in_its_realm_alone() {
+        let hash = "{DIGEST-MD5}eb5a750053e4d2c34aa84bbc9b0b6ee7";
+        assert_eq!(check_of("chris@elwood.innosoft.com", "secret", hash), Ok(true));
+        assert_eq!(check_of("chris@elwood.innosoft.com", "Secret", hash), Ok(false));
+        assert_eq!(check_of("chris@innosoft.com", "secret", hash), Ok(false));
+        assert_eq!(check_of("chris", "secret", hash), Ok(false));
+    }
+}

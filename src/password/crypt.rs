@@ -118,3 +118,54 @@ fn load(scheme: Scheme, text: &str) -> Result<Load, VerifyError> {
     };
     load.ok_or_else(|| scheme.malformed("its rounds or parameters are not numbers"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, fits};
+    use super::*;
+
+    /// Made by libxcrypt 4.4.33, but for the first two, which Dovecot 2.3.19 tries it with.
+    #[test]
+    fn every_method_of_libxcrypt_fits() {
+        let hashes = [
+            ("08/15!test~4711", "JBOZ0DgmtucwE"),
+            ("test", "//EsnG9FLTKjo"),
+            ("secretsecretsecret", "abHr9elwESrHsxOcFHtlCJuE3.UIhJFvAuM"),
+            ("secret", "_J9..abcd/H6HLCcf7nw"),
+            ("secret", "$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1"),
+            ("secret", "$3$$878d8014606cda29677a44efa1353fc7"),
+            ("secret", "$md5$abcdefgh$$TFWU.dlIfuoAjNld5IaX3."),
+            ("secret", "$md5,rounds=1000$abcdefgh$$oHAhBRD1/YRiW7/YQB1d60"),
+            ("secret", "$sha1$1000$abcdefgh$ji8ESnkwjcTjo4hThodnLYyi.3yG"),
+            ("secret", "$7$6U..../....abcdefgh$7KpoV2xdjxMogKvvxTLFRuZOwA.Sg9iyqflgZfog686"),
+            ("secret", "$y$j6T$abcdefghijklmnop$2owJOYNn.8lwSthViegrBvhmq/mvtOD76Eqab6sRAR/"),
+            ("secret", "$gy$j6T$abcdefghijklmnop$nwk29gqgL.prAt2cnb00Mw.o66F7qkPQVQyGQe.cWa7"),
+        ];
+        for (password, hash) in hashes {
+            fits(&format!("{{CRYPT}}{hash}"), password);
+            fits(&format!("{{DES-CRYPT}}{hash}"), password);
+        }
+    }
+
+    #[test]
+    fn des_reads_eight_bytes() {
+        assert_eq!(check("08/15!te and more", "JBOZ0DgmtucwE"), Ok(true));
+    }
+
+    #[test]
+    fn nobody_has_the_password_of_a_locked_account() {
+        for locked in ["", "!", "!!", "*", "*0", "*1", "*LK*", "!JBOZ0DgmtucwE"] {
+            assert_eq!(check("08/15!test~4711", &format!("{{CRYPT}}{locked}")), Ok(false), "{locked}");
+        }
+    }
+
+    #[test]
+    fn what_no_method_begins_with_is_malformed() {
+        for hash in
+            ["x", "JBOZ0Dgmtucw", "JBOZ0Dgmtuc:E", "$", "$$", "$4$abc$def", "$sha1$-1$abcdefgh$x", "$md5,$a$$b", "_J9"]
+        {
+            let verdict = check("secret", &format!("{{CRYPT}}{hash}"));
+            assert!(matches!(verdict, Err(VerifyError::Malformed { .. })), "{verdict:?} for {hash}");
+        }
+    }
+}

@@ -20,6 +20,8 @@ mod salted;
 mod scheme;
 mod scram;
 mod sha_crypt;
+#[cfg(test)]
+mod testing;
 mod yescrypt;
 
 use std::time::Duration;
@@ -190,18 +192,8 @@ fn equal(left: &[u8], right: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::testing::{cheap, check};
     use super::*;
-
-    /// Argon2 at its cheapest: tests are about what is compared, not about what it costs.
-    fn cheap() -> Cost {
-        Cost::new(64, 1, 1).unwrap()
-    }
-
-    fn check(password: &str, hash: &str) -> Result<bool, VerifyError> {
-        let mut workspace = Workspace::new(&cheap());
-        let hash = StoredHash::new(hash.to_owned());
-        verify(&Secret::from(password), "ann@example.org", &hash, &Ceilings::default(), &mut workspace)
-    }
 
     #[test]
     fn a_new_hash_fits_its_password_and_no_other() {

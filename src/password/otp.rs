@@ -93,3 +93,42 @@ fn fold_words(digest: &[u8], read: fn([u8; 4]) -> u32, write: fn(u32) -> [u8; 4]
     let [e, f, g, h] = write(odd);
     [a, b, c, d, e, f, g, h]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, fits};
+    use super::*;
+
+    /// RFC 2289 appendix C, with the pass phrase "This is a test.".
+    #[test]
+    fn the_vectors_of_the_rfc_fit() {
+        let hashes = [
+            "md4 0 TeSt D1854218EBBB0B51",
+            "md4 1 TeSt 63473EF01CD0B444",
+            "md4 99 TeSt C5E612776E6C237A",
+            "md5 0 TeSt 9E876134D90499DD",
+            "md5 1 TeSt 7965E05436F5029F",
+            "md5 99 TeSt 50FE1962C4965880",
+            "sha1 0 TeSt BB9E6AE1979D8FF4",
+            "sha1 1 TeSt 63D936639734385B",
+            "sha1 99 TeSt 87FEC7768B73CCF9",
+        ];
+        for hash in hashes {
+            fits(&format!("{{OTP}}{hash}"), "This is a test.");
+        }
+    }
+
+    #[test]
+    fn what_is_no_one_time_password_is_malformed() {
+        for hash in [
+            "",
+            "sha2 1 TeSt 63D936639734385B",
+            "sha1 -1 TeSt 63D936639734385B",
+            "sha1 1 TeSt 63D9",
+            "sha1 1 a:b 63D936639734385B",
+        ] {
+            let verdict = check("This is a test.", &format!("{{OTP}}{hash}"));
+            assert!(matches!(verdict, Err(VerifyError::Malformed { .. })), "{verdict:?} for {hash}");
+        }
+    }
+}

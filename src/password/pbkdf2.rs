@@ -42,3 +42,25 @@ impl Verifier for Hash {
         Ok(equal(&pbkdf2_hmac_array::<Sha1, OUTPUT>(password, salt, self.rounds), &self.output))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, fits};
+    use super::*;
+
+    /// RFC 6070 §2.
+    #[test]
+    fn the_vectors_of_the_rfc_fit() {
+        fits("{PBKDF2}$1$salt$1$0c60c80f961f0e71f3a9b524af6012062fe037a6", "password");
+        fits("{PBKDF2}$1$salt$2$ea6c014dc72d6f8ccd1ed92ace1d41f0d8de8957", "password");
+        fits("{PBKDF2}$1$salt$4096$4b007901b765489abead49d926f721d065a429c1", "password");
+    }
+
+    #[test]
+    fn what_is_no_pbkdf2_hash_is_malformed() {
+        for hash in ["", "$1$salt$1", "$1$salt$0$0c60c80f961f0e71f3a9b524af6012062fe037a6", "$1$salt$1$0c60"] {
+            let verdict = check("password", &format!("{{PBKDF2}}{hash}"));
+            assert!(matches!(verdict, Err(VerifyError::Malformed { .. })), "{verdict:?} for {hash}");
+        }
+    }
+}

@@ -49,3 +49,40 @@ impl Verifier for Truncated {
         self.perhaps_more
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, fits};
+    use super::*;
+
+    #[test]
+    fn a_plain_password_fits_byte_for_byte() {
+        fits("{PLAIN}Secret ", "Secret ");
+        fits("{CLEARTEXT}{PLAIN}x", "{PLAIN}x");
+        fits("{PLAIN.B64}OnNlY3JldA==", ":secret");
+        assert_eq!(check("e\u{301}", "{PLAIN}é"), Ok(false), "composed and decomposed are different bytes");
+    }
+
+    #[test]
+    fn a_truncated_password_fits_whoever_knows_what_is_left_of_it() {
+        let cases = [
+            ("secret", "6-secret", true),
+            ("secretary", "6-secret", true),
+            ("secre", "6-secret", false),
+            ("secret", "3-secret", true),
+            ("secretary", "3-secret", false),
+            ("two-part", "8-two-part", true),
+        ];
+        for (password, stored, fits) in cases {
+            assert_eq!(check(password, &format!("{{PLAIN-TRUNC}}{stored}")), Ok(fits), "{password} for {stored}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_password_without_its_length_is_malformed() {
+        for stored in ["", "secret", "x-secret", "99999999999999999999999-secret"] {
+            let verdict = check("secret", &format!("{{PLAIN-TRUNC}}{stored}"));
+            assert!(matches!(verdict, Err(VerifyError::Malformed { .. })), "{verdict:?} for {stored}");
+        }
+    }
+}

@@ -67,3 +67,42 @@ impl Verifier for Hash {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, fits};
+    use super::*;
+
+    /// "abc" of RFC 1320, RFC 1321 and FIPS 180-4; "test" of Dovecot 2.4.1 src/lib-auth/test-password-scheme.c.
+    #[test]
+    fn published_digests_fit() {
+        let hashes = [
+            ("abc", "{PLAIN-MD4}a448017aaf21d8525fc10ae87aa6729d"),
+            ("abc", "{PLAIN-MD5}900150983cd24fb0d6963f7d28e17f72"),
+            ("abc", "{MD5}900150983cd24fb0d6963f7d28e17f72"),
+            ("abc", "{SHA}a9993e364706816aba3e25717850c26c9cd0d89d"),
+            ("abc", "{SHA256}ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (
+                "abc",
+                "{SHA512}ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+            ),
+            ("test", "{MD5}$1$wmyrgRuV$kImF6.9MAFQNHe23kq5vI/"),
+            ("test", "{LDAP-MD5}CY9rzUYh03PK3k6DJie09g=="),
+            ("test", "{SMD5}JTu1KRwptKZJg/RLd+6Vn5GUd0M="),
+            ("test", "{SSHA}H/zrDv8FXUu1JmwvVYijfrYEF34jVZcO"),
+        ];
+        for (password, hash) in hashes {
+            fits(hash, password);
+        }
+    }
+
+    #[test]
+    fn salt_is_part_of_a_salted_hash_and_of_no_other() {
+        for hash in
+            ["{SSHA}qZk+NkcGgWq6PiVxeFDCbJzQ2J0=", "{SHA}H/zrDv8FXUu1JmwvVYijfrYEF34jVZcO", "{SSHA}AAAA", "{MD5}x"]
+        {
+            let verdict = check("abc", hash);
+            assert!(matches!(verdict, Err(VerifyError::Malformed { .. })), "{verdict:?} for {hash}");
+        }
+    }
+}

@@ -52,9 +52,10 @@ pub enum Scheme {
 }
 
 /// Every name, the one we print first.
-const NAMES: [(&str, Scheme); 31] = [
+const NAMES: [(&str, Scheme); 32] = [
     ("ARGON2I", Scheme::Argon2i),
     ("ARGON2ID", Scheme::Argon2id),
+    ("ARGON2", Scheme::Argon2id),
     ("BLF-CRYPT", Scheme::BlfCrypt),
     ("CRAM-MD5", Scheme::CramMd5),
     ("HMAC-MD5", Scheme::CramMd5),
@@ -198,4 +199,59 @@ pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
 
 pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheme_is_known_by_every_name_in_any_case_and_prints_the_first() {
+        for (name, scheme) in NAMES {
+            assert_eq!(Scheme::named(&name.to_lowercase()), Some(scheme), "{name}");
+            assert_eq!(Scheme::named(scheme.name()), Some(scheme), "{name}");
+        }
+        assert_eq!(Scheme::named(""), None);
+        assert_eq!(Scheme::Sha1.to_string(), "SHA1");
+    }
+
+    #[test]
+    fn a_prefix_or_its_absence_says_the_scheme() {
+        let cases = [
+            ("{ssha}AAAA", Scheme::Ssha, &[0, 0, 0][..]),
+            ("{Ssha.Hex}00fF", Scheme::Ssha, &[0, 0xff]),
+            ("{CRYPT}x", Scheme::Crypt, b"x"),
+            ("x", Scheme::Crypt, b"x"),
+            ("", Scheme::Crypt, b""),
+            ("{PLAIN", Scheme::Crypt, b"{PLAIN"),
+            ("{PLAIN}{x}", Scheme::Plain, b"{x}"),
+            ("$1$salt$hash", Scheme::Md5Crypt, b"$1$salt$hash"),
+            ("$1$salt$hash$more", Scheme::Md5Crypt, b"$1$salt$hash"),
+        ];
+        for (text, scheme, bytes) in cases {
+            assert_eq!(read(text), Ok((scheme, Zeroizing::new(bytes.to_vec()))), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_encoding_that_does_not_fit_is_malformed() {
+        for text in ["{SSHA}A", "{SSHA}####", "{SSHA.HEX}0", "{SSHA.HEX}0g", "{PLAIN-MD5}00", "{SHA.HEX}AAAA"] {
+            assert!(matches!(read(text), Err(VerifyError::Malformed { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_an_unknown_prefix_only_what_a_name_could_be_is_repeated() {
+        for (text, repeated) in [("{SKEIN}x", "SKEIN"), ("{my secret}x", "my"), ("{é}x", ""), ("{.}x", ".")] {
+            assert_eq!(read(text), Err(VerifyError::UnknownScheme { name: repeated.to_owned() }), "{text}");
+        }
+        let name = "N".repeat(NAME_LIMIT);
+        assert_eq!(read(&format!("{{{name}N}}")), Err(VerifyError::UnknownScheme { name }));
+    }
+
+    #[test]
+    fn a_text_beyond_the_limit_is_not_looked_at() {
+        assert!(read(&format!("{{PLAIN}}{}", "x".repeat(TEXT_LIMIT))).is_ok());
+        assert!(read(&format!("{{PLAIN}}{}", "x".repeat(TEXT_LIMIT + 1))).is_err());
+    }
 }

@@ -83,3 +83,34 @@ impl Verifier for Hash {
         Ok(equal(&computed, &self.stored_key))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, fits};
+    use super::*;
+
+    /// The exchanges of RFC 5802 §5 and RFC 7677 §3, as a server keeps them.
+    #[test]
+    fn the_users_of_the_rfcs_fit() {
+        fits("{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=", "pencil");
+        fits(
+            "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+            "pencil",
+        );
+    }
+
+    #[test]
+    fn what_is_no_scram_hash_is_malformed() {
+        let hashes = [
+            "",
+            "4095,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=",
+            "4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=",
+            "4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7v,D+CSWLOshSulAsxiupA+qs2/fTE=",
+            "4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=,",
+        ];
+        for hash in hashes {
+            let verdict = check("pencil", &format!("{{SCRAM-SHA-1}}{hash}"));
+            assert!(matches!(verdict, Err(VerifyError::Malformed { .. })), "{verdict:?} for {hash}");
+        }
+    }
+}

@@ -52,3 +52,48 @@ impl Verifier for Hash {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, fits};
+    use super::*;
+
+    /// The first two are of Ulrich Drepper's specification, the others are what Dovecot 2.3.19 tries crypt with.
+    #[test]
+    fn the_hashes_of_the_specification_fit() {
+        let hashes = [
+            ("Hello world!", "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"),
+            (
+                "Hello world!",
+                "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
+            ),
+            ("08/15!test~4711", "$5$rounds=1000$0123456789abcdef$K/DksR0DT01hGc8g/kt9McEgrbFMKi9qrb1jehe7hn4"),
+            (
+                "08/15!test~4711",
+                "$6$rounds=1000$0123456789abcdef$ZIAd5WqfyLkpvsVCVUU1GrvqaZTqvhJoouxdSqJO71l9Ld3tVrfOatEjarhghvEYADkq//LpDnTeO90tcbtHR1",
+            ),
+        ];
+        for (password, hash) in hashes {
+            fits(hash, password);
+            fits(&format!("{{SHA512-CRYPT}}{hash}"), password);
+        }
+    }
+
+    #[test]
+    fn what_is_no_sha_crypt_hash_is_malformed() {
+        let hashes = [
+            "$5$",
+            "$5$saltstring",
+            "$5$$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+            "$5$rounds=999$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+            "$5$rounds=$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+            "$5$rounds=5000$rounds=5000$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+            "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5$",
+            "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBB#WEc5",
+        ];
+        for hash in hashes {
+            let verdict = check("Hello world!", hash);
+            assert!(matches!(verdict, Err(VerifyError::Malformed { .. })), "{verdict:?} for {hash}");
+        }
+    }
+}

@@ -56,3 +56,42 @@ fn number(digits: &mut impl Iterator<Item = u8>, least: u32) -> Option<u32> {
     }
     Some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_that_of_the_parameters() {
+        // As crypt_gensalt of libxcrypt 4.4.33 writes them for its cost factors 5, 6 and 11.
+        for (parameters, memory_kib) in [("j9T$salt", 16 * 1024), ("jAT$salt", 32 * 1024), ("jFT$salt", 1024 * 1024)] {
+            assert_eq!(load(parameters).map(|load| load.memory_kib), Some(memory_kib), "{parameters}");
+        }
+        for (parameters, memory_kib) in [("CU..../....salt", 64 * 1024), ("6U..../....salt", 1024)] {
+            assert_eq!(scrypt_load(parameters).map(|load| load.memory_kib), Some(memory_kib), "{parameters}");
+        }
+    }
+
+    #[test]
+    fn lanes_and_passes_count() {
+        let plain = load("j9T$").unwrap();
+        let three_lanes = load("j9T./$").unwrap();
+        let passes = load("j9T//$").unwrap();
+        assert_eq!(three_lanes.memory_kib, plain.memory_kib * 3);
+        assert_eq!((passes.memory_kib, passes.nanoseconds), (plain.memory_kib, plain.nanoseconds * 3));
+    }
+
+    #[test]
+    fn a_demand_beyond_all_numbers_is_the_greatest_and_none_of_it_wraps() {
+        assert_eq!(load("jzzzzzzzzzzzz$").map(|load| load.nanoseconds), Some(u64::MAX));
+        assert_eq!(scrypt_load("zzzzzzzzzzz").map(|load| load.nanoseconds), Some(u64::MAX));
+    }
+
+    #[test]
+    fn parameters_cut_short_are_none() {
+        for parameters in ["", "$", "j$", "j9$", "z$", "j9T", "j9!$"] {
+            assert_eq!(load(parameters), None, "{parameters}");
+        }
+        assert_eq!(scrypt_load("CU..../..."), None);
+    }
+}

@@ -65,6 +65,12 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    /// Waits for what is under way, then copies the write-ahead log into the database.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
     async fn reader(&self, doing: &'static str) -> Result<Lease, StoreError> {
         self.lease(&self.readers, doing).await
     }

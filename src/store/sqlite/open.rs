@@ -79,14 +79,19 @@ fn create(path: &Path) -> Result<PathBuf, OpenError> {
         .mode(0o700)
         .create(directory)
         .map_err(failed("create the store's directory", directory))?;
-    match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path) {
-        // The name must be on disk before anything in the file counts as kept.
-        Ok(_) => File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(failed("sync the store's directory", directory))?,
-        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(cause) => return Err(failed("create the store", path)(cause)),
-    }
+    // SQLite would open a file that may only be read, and leave journals beside it that may only be read too.
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed("open the store", path))?;
+    // A new name must be on disk before anything in the file counts as kept.
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("sync the store's directory", directory))?;
     path.canonicalize().map_err(failed("find the store", path))
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod accounts;
+mod dict;
+mod model;
 mod sample;
 
 /// Runs each promise as a test of its own, on a new and empty store.
@@ -49,4 +51,13 @@ keeps!(
     accounts::accounts_are_listed_page_by_page,
     accounts::the_newest_logins_are_kept,
     accounts::a_cancelled_commit_leaves_the_store_usable,
+    model::a_store_holds_what_a_map_would,
+    dict::each_dict_and_user_is_a_space_of_its_own,
+    dict::a_dict_transaction_is_all_or_nothing,
+    dict::no_increment_is_lost,
+    dict::what_has_expired_is_gone,
+    dict::a_scan_finds_what_begins_with_its_prefix,
+    dict::a_scan_beyond_its_bounds_is_an_error_not_a_part,
+    dict::a_dict_name_holds_so_many_keys,
+    dict::a_removed_account_takes_its_keys_along,
 );

@@ -12,6 +12,7 @@ mod bcrypt;
 mod challenge;
 mod cost;
 mod crypt;
+pub mod generator;
 mod otp;
 mod pbkdf2;
 mod plain;
@@ -80,7 +81,7 @@ pub fn verify(
     ceilings: &Ceilings,
     workspace: &mut Workspace,
 ) -> Result<bool, VerifyError> {
-    let Ok(password) = policy::shape(secret.expose()) else {
+    let Some(password) = policy::shape(secret.expose()) else {
         return Ok(false);
     };
     let (scheme, verifier) = read(hash)?;
@@ -103,7 +104,7 @@ pub fn inspect(hash: &StoredHash, ceilings: &Ceilings) -> Result<Scheme, VerifyE
 /// # Errors
 /// When `secret` has not the shape of a password, or memory ran out.
 pub fn hash(secret: &Secret, cost: &Cost, salt: &[u8; 16], workspace: &mut Workspace) -> Result<StoredHash, HashError> {
-    let password = policy::shape(secret.expose()).map_err(|_| HashError::Shape)?;
+    let password = policy::shape(secret.expose()).ok_or(HashError::Shape)?;
     argon2::hash(password, cost, salt, workspace)
 }
 
@@ -118,7 +119,7 @@ pub fn dummy(cost: &Cost) -> StoredHash {
 /// Never when the scheme ignored part of the secret: the new hash would hold its owner to the part that was ignored.
 #[must_use]
 pub fn needs_rehash(secret: &Secret, hash: &StoredHash, cost: &Cost) -> bool {
-    let Ok(password) = policy::shape(secret.expose()) else {
+    let Some(password) = policy::shape(secret.expose()) else {
         return false;
     };
     let Ok((_, verifier)) = read(hash) else {

@@ -6,5 +6,6 @@ pub mod hash_pool;
 pub mod listen;
 pub mod password;
 pub mod store;
+pub mod telemetry;
 pub mod throttle;
 pub mod userdb;

@@ -1,6 +1,7 @@
 //! An accepted connection: its bytes, who is at the other end, and the permit that goes back when it ends.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -57,6 +58,16 @@ impl Peer {
         match self {
             Self::Process { uid, .. } => Origin::Local(*uid),
             Self::Remote(address) => Origin::Address(address.ip().to_canonical()),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process { uid, pid: Some(pid), .. } => write!(formatter, "uid {uid} (pid {pid})"),
+            Self::Process { uid, pid: None, .. } => write!(formatter, "uid {uid}"),
+            Self::Remote(address) => address.fmt(formatter),
         }
     }
 }

@@ -92,6 +92,12 @@ impl Drop for SocketFile {
     }
 }
 
+pub(super) fn make_directory(settings: &Settings) -> Result<(), ListenError> {
+    let Some(Endpoint::Unix { path, .. }) = &settings.endpoint else { return Ok(()) };
+    let name = settings.name.clone();
+    make_parent(&name, path).map_err(|reason| ListenError { name, place: Some(path.display().to_string()), reason })
+}
+
 pub(super) fn bind(settings: &Settings) -> Result<(Socket, Option<SocketFile>), ListenError> {
     let name = &settings.name;
     let (place, opened) = match &settings.endpoint {
@@ -123,10 +129,7 @@ fn bind_unix(
     group: Option<u32>,
 ) -> Result<(Socket, Option<SocketFile>), Reason> {
     let failed = |doing, setting| move |source: io::Error| Reason::Io { name: name.to_owned(), doing, setting, source };
-    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
-        made.map_err(failed("make its directory", "path"))?;
-    }
+    make_parent(name, path)?;
     remove_stale(name, path)?;
     let socket = open_unix_socket().map_err(failed("make a socket", "path"))?;
     let address = SocketAddrUnix::new(path).map_err(|errno| failed("use that path", "path")(errno.into()))?;
@@ -140,6 +143,13 @@ fn bind_unix(
     listen(&socket, BACKLOG).map_err(|errno| failed("listen there", "path")(errno.into()))?;
     let listener = UnixListener::from_std(socket.into()).map_err(failed("listen there", "path"))?;
     Ok((Socket::Unix(listener), Some(file)))
+}
+
+fn make_parent(name: &str, path: &Path) -> Result<(), Reason> {
+    let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else { return Ok(()) };
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
+    let (name, doing, setting) = (name.to_owned(), "make its directory", "path");
+    made.map_err(|source| Reason::Io { name, doing, setting, source })
 }
 
 fn open_unix_socket() -> io::Result<OwnedFd> {

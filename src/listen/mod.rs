@@ -67,6 +67,15 @@ pub fn bind_all(listeners: &[config::Listener], mut inherited: Inherited) -> Res
     Ok(bound)
 }
 
+/// Makes the directories that socket files go into, open to all as far as the umask allows. [`Listener::bind`] does so
+/// too; this is for before something else makes one of them in a narrower way.
+///
+/// # Errors
+/// On the first that cannot be made.
+pub fn make_directories(listeners: &[config::Listener]) -> Result<(), ListenError> {
+    listeners.iter().try_for_each(endpoint::make_directory)
+}
+
 /// Raises the limit of open files as far as this process may, and says how far that is: each connection needs one.
 ///
 /// # Errors
@@ -127,7 +136,7 @@ impl Listener {
                 }
             };
             pause = FIRST_PAUSE;
-            if let Some(permit) = permit.for_user(peer.uid(), &self.settings.name) {
+            if let Some(permit) = permit.for_user(peer.uid()) {
                 return Connection::new(stream, peer, permit);
             }
         }

@@ -8,9 +8,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 
 use crate::config;
+use crate::telemetry::metrics;
 
 #[derive(Debug)]
 pub(super) struct Permits {
+    listener: String,
     all: Arc<Semaphore>,
     per_user: u32,
     users: Mutex<HashMap<u32, Held>>,
@@ -27,6 +29,7 @@ impl Permits {
     pub(super) fn new(settings: &config::Listener) -> Arc<Self> {
         let connections = usize::try_from(settings.connections).unwrap_or(Semaphore::MAX_PERMITS);
         Arc::new(Self {
+            listener: settings.name.clone(),
             all: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
             per_user: settings.connections_per_user,
             users: Mutex::default(),
@@ -43,7 +46,7 @@ impl Permits {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, uid: u32, listener: &str) -> bool {
+    fn take(&self, uid: u32) -> bool {
         let mut users = self.users();
         let held = users.entry(uid).or_default();
         if held.connections < self.per_user {
@@ -54,8 +57,9 @@ impl Permits {
             held.warned = true;
             warn!(
                 uid,
-                "closing connections of a user that holds {} already; see `[listen.{listener}] connections_per_user`",
-                self.per_user
+                "closing connections of a user that holds {} already; see `[listen.{}] connections_per_user`",
+                self.per_user,
+                self.listener
             );
         }
         false
@@ -81,10 +85,14 @@ pub(super) struct Unassigned {
 
 impl Unassigned {
     /// `None` when the uid holds its share already. Over TCP there is no uid and only the listener's limit.
-    pub(super) fn for_user(self, uid: Option<u32>, listener: &str) -> Option<Permit> {
+    pub(super) fn for_user(self, uid: Option<u32>) -> Option<Permit> {
         let Self { permits, place } = self;
-        let room = uid.is_none_or(|uid| permits.take(uid, listener));
-        room.then_some(Permit { permits, uid, _place: place })
+        if uid.is_some_and(|uid| !permits.take(uid)) {
+            metrics::connection_closed_on(&permits.listener);
+            return None;
+        }
+        metrics::connection_opened(&permits.listener);
+        Some(Permit { permits, uid, _place: place })
     }
 }
 
@@ -101,5 +109,6 @@ impl Drop for Permit {
         if let Some(uid) = self.uid {
             self.permits.give_back(uid);
         }
+        metrics::connection_closed(&self.permits.listener);
     }
 }

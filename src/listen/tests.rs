@@ -13,6 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::*;
 use crate::config::{Endpoint, Protocol};
+use crate::telemetry::metrics;
 
 fn settings(name: &str, endpoint: Option<Endpoint>) -> config::Listener {
     config::Listener {
@@ -115,6 +116,28 @@ async fn a_directory_that_cannot_be_made_is_named_with_its_setting() {
     let error = Listener::bind(&at_path(&directory.path().join("file/auth"))).expect_err("no directory");
     let text = message(&error);
     assert!(text.contains("cannot make its directory: ") && text.ends_with("; see `[listen.auth] path`"), "{text}");
+}
+
+#[test]
+fn directories_for_sockets_let_others_through() {
+    let directory = directory();
+    make_directories(&[at_path(&directory.path().join("data/run/auth"))]).expect("made");
+    for made in ["data", "data/run"] {
+        let mode = fs::metadata(directory.path().join(made)).expect("made").permissions().mode();
+        assert_eq!(mode & 0o011, 0o011, "{made}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_counted_until_they_end() {
+    let directory = directory();
+    let path = directory.path().join("counted");
+    let settings = config::Listener { name: "counted".to_owned(), ..at_path(&path) };
+    let listener = Listener::bind(&settings).expect("bound");
+    let (_client, connection) = tokio::join!(UnixStream::connect(&path), listener.accept());
+    assert!(metrics::encode().contains("gatepost_connections{listener=\"counted\"} 1\n"));
+    drop(connection);
+    assert!(metrics::encode().contains("gatepost_connections{listener=\"counted\"} 0\n"));
 }
 
 #[tokio::test]

@@ -1,0 +1,189 @@
+//! Metrics: counted where it happens, read at `/metrics`. Every name and its help stand in one table, in [`Metrics::new`].
+//!
+//! Trusts: nobody's text. A label is one of a fixed set, or comes from the configuration; what a client calls its
+//!         service is counted as `other` unless it is known.
+//! Fails:  never.
+
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode as encode_registry;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+type Fixed = (&'static str, &'static str);
+type Named = (&'static str, String);
+
+/// What Dovecot, Postfix, Exim and we ourselves call a service.
+const SERVICES: [&str; 12] = [
+    "imap",
+    "pop3",
+    "smtp",
+    "submission",
+    "sieve",
+    "managesieve",
+    "lmtp",
+    "lda",
+    "doveadm",
+    "http",
+    "panel",
+    "poppassd",
+];
+
+static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+#[derive(Debug)]
+struct Metrics {
+    registry: Registry,
+    logins: Family<[Fixed; 2], Counter>,
+    login_entries_dropped: Counter,
+    hash_queue: Gauge,
+    hash_seconds: Histogram,
+    hash_turned_away: Family<[Fixed; 1], Counter>,
+    connections: Family<[Named; 1], Gauge<i64, AtomicI64>>,
+    connections_accepted: Family<[Named; 1], Counter>,
+    connections_closed_on: Family<[Named; 1], Counter>,
+    store_errors: Counter,
+    changes: Family<[Fixed; 1], Counter>,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let mut table = Registry::with_prefix("gatepost");
+        let logins = Family::default();
+        table.register("logins", "Attempts to log in, by verdict and service", logins.clone());
+        let login_entries_dropped = Counter::default();
+        let help = "Login records that were not kept because the store did not keep up";
+        table.register("login_entries_dropped", help, login_entries_dropped.clone());
+        let hash_queue = Gauge::default();
+        table.register("hash_queue_jobs", "Hashes that wait for a thread", hash_queue.clone());
+        // 1 ms to 4 s, which is as long as a login may take.
+        let hash_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 13));
+        table.register("hash_seconds", "What one hash took to compute", hash_seconds.clone());
+        let hash_turned_away = Family::default();
+        table.register("hash_turned_away", "Hashes that were not computed, by reason", hash_turned_away.clone());
+        let connections = Family::default();
+        table.register("connections", "Connections that are open, by listener", connections.clone());
+        let connections_accepted = Family::default();
+        table.register("connections_accepted", "Connections accepted, by listener", connections_accepted.clone());
+        let connections_closed_on = Family::default();
+        let help = "Connections closed at once because their user held its share of the listener";
+        table.register("connections_closed_on", help, connections_closed_on.clone());
+        let store_errors = Counter::default();
+        table.register("store_errors", "Questions that the store could not answer", store_errors.clone());
+        let changes = Family::default();
+        table.register("changes", "Changes committed, by kind", changes.clone());
+        table.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        Self {
+            registry: table,
+            logins,
+            login_entries_dropped,
+            hash_queue,
+            hash_seconds,
+            hash_turned_away,
+            connections,
+            connections_accepted,
+            connections_closed_on,
+            store_errors,
+            changes,
+        }
+    }
+}
+
+/// Everything counted so far, in the text format of OpenMetrics.
+#[must_use]
+pub fn encode() -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = encode_registry(&mut text, &METRICS.registry);
+    text
+}
+
+pub fn login(verdict: &'static str, service: &str) {
+    let service = SERVICES.into_iter().find(|known| known.eq_ignore_ascii_case(service)).unwrap_or("other");
+    METRICS.logins.get_or_create(&[("verdict", verdict), ("service", service)]).inc();
+}
+
+pub fn login_entries_dropped(entries: usize) {
+    METRICS.login_entries_dropped.inc_by(u64::try_from(entries).unwrap_or(u64::MAX));
+}
+
+pub fn hash_queue(jobs: usize) {
+    METRICS.hash_queue.set(i64::try_from(jobs).unwrap_or(i64::MAX));
+}
+
+pub fn hash_took(time: Duration) {
+    METRICS.hash_seconds.observe(time.as_secs_f64());
+}
+
+pub fn hash_turned_away(reason: &'static str) {
+    METRICS.hash_turned_away.get_or_create(&[("reason", reason)]).inc();
+}
+
+pub fn store_error() {
+    METRICS.store_errors.inc();
+}
+
+pub fn change(kind: &'static str) {
+    METRICS.changes.get_or_create(&[("kind", kind)]).inc();
+}
+
+pub fn connection_opened(listener: &str) {
+    let label = [("listener", listener.to_owned())];
+    METRICS.connections_accepted.get_or_create(&label).inc();
+    METRICS.connections.get_or_create(&label).inc();
+}
+
+pub fn connection_closed(listener: &str) {
+    METRICS.connections.get_or_create(&[("listener", listener.to_owned())]).dec();
+}
+
+pub fn connection_closed_on(listener: &str) {
+    METRICS.connections_closed_on.get_or_create(&[("listener", listener.to_owned())]).inc();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_can_be_read() {
+        login("accept", "imap");
+        login("refuse", "IMAP");
+        connection_opened("submission");
+        connection_opened("submission");
+        connection_closed("submission");
+        hash_queue(7);
+        hash_took(Duration::from_millis(3));
+        hash_turned_away("full");
+        change("password-set");
+        let text = encode();
+        for line in [
+            "gatepost_logins_total{verdict=\"accept\",service=\"imap\"} 1",
+            "gatepost_logins_total{verdict=\"refuse\",service=\"imap\"} 1",
+            "gatepost_connections{listener=\"submission\"} 1",
+            "gatepost_connections_accepted_total{listener=\"submission\"} 2",
+            "gatepost_hash_queue_jobs 7",
+            "gatepost_hash_seconds_bucket{le=\"0.002\"} 0",
+            "gatepost_hash_seconds_bucket{le=\"0.004\"} 1",
+            "gatepost_hash_turned_away_total{reason=\"full\"} 1",
+            "gatepost_changes_total{kind=\"password-set\"} 1",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_make_labels() {
+        login("refuse", "imap\",x=\"y");
+        login("refuse", &"x".repeat(1000));
+        let text = encode();
+        assert!(text.contains("gatepost_logins_total{verdict=\"refuse\",service=\"other\"} 2"), "{text}");
+        assert!(!text.contains("xxx") && !text.contains("x=\\\""), "{text}");
+    }
+}

@@ -16,6 +16,7 @@ use std::{env, fs};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustix::process::Signal;
 
+use crate::gatepost::Socket;
 use crate::process::{LogMark, Process};
 use crate::{User, directory_of, free_addresses};
 
@@ -198,6 +199,27 @@ impl Dovecot {
 /// What `base_dir` is for a Dovecot in `directory`: known before it has started.
 pub fn base_below(directory: &Path) -> PathBuf {
     directory.join("run")
+}
+
+/// Makes what `systemd-tmpfiles` makes at boot: the directories in which gatepost's sockets for Dovecot are.
+pub fn make_run_directory(directory: &Path) {
+    let base = base_below(directory);
+    directory_of(&base, User::ROOT, 0o755);
+    directory_of(&base.join("login"), User { uid: 0, gid: User::named("dovenull").gid }, 0o750);
+    directory_of(&base.join("login/ext"), User::ROOT, 0o755);
+}
+
+/// The sockets at which a Dovecot in `directory` looks for whoever answers its logins.
+pub fn sockets_below(directory: &Path) -> Vec<Socket> {
+    let base = base_below(directory);
+    let socket =
+        |name, protocol, path: &str, mode| Socket { name, protocol, path: base.join(path), owner: User::ROOT, mode };
+    vec![
+        socket("login", "login", "login/ext/login", 0o666),
+        socket("master", "master", "auth-master", 0o600),
+        socket("userdb", "userdb", "auth-userdb", 0o666),
+        socket("doveadm", "auth", "auth-client", 0o600),
+    ]
 }
 
 impl Version {

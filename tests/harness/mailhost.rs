@@ -4,7 +4,8 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::dovecot::{Answerer, Dovecot, Mailbox, Version};
+use crate::dovecot::{Answerer, Dovecot, Mailbox, Version, make_run_directory, sockets_below};
+use crate::gatepost::Gatepost;
 use crate::short_directory;
 
 pub const ALICE: Mailbox = Mailbox { user: "alice@example.org", password: "Secret-a1", enabled: true };
@@ -17,21 +18,56 @@ pub const NOBODY: &str = "nobody@example.org";
 #[derive(Debug)]
 pub struct MailHost {
     pub dovecot: Dovecot,
-    pub answerer: Answerer,
+    /// `None` where Dovecot answers for itself.
+    gatepost: Option<Gatepost>,
     pub directory: TempDir,
 }
 
 impl MailHost {
     pub fn start(version: Version, answerer: Answerer) -> Self {
         let directory = short_directory();
-        let dovecot = Dovecot::start(directory.path(), version, answerer, &[ALICE, BOB, CAROL]);
-        Self { dovecot, answerer, directory }
+        let mailboxes = [ALICE, BOB, CAROL];
+        let gatepost = (answerer == Answerer::Gatepost).then(|| {
+            make_run_directory(directory.path());
+            let gatepost = Gatepost::start(directory.path(), sockets_below(directory.path()), "");
+            add_accounts(&gatepost, &mailboxes);
+            gatepost
+        });
+        let dovecot = Dovecot::start(directory.path(), version, answerer, &mailboxes);
+        Self { dovecot, gatepost, directory }
+    }
+
+    pub fn answerer(&self) -> Answerer {
+        if self.gatepost.is_some() { Answerer::Gatepost } else { Answerer::Dovecot }
+    }
+
+    pub fn gatepost(&mut self) -> &mut Gatepost {
+        self.gatepost.as_mut().expect("here Dovecot answers for itself")
     }
 
     /// Stops everything, forgets what lay in `/run`, as a reboot does, and starts everything again.
     pub fn reboot(&mut self) {
         self.dovecot.stop();
+        if let Some(gatepost) = &mut self.gatepost {
+            gatepost.stop();
+        }
         fs::remove_dir_all(self.dovecot.base()).expect("cannot remove the run directory");
+        if let Some(gatepost) = &mut self.gatepost {
+            make_run_directory(self.directory.path());
+            gatepost.open_sockets();
+            gatepost.resume();
+        }
         self.dovecot.resume();
+    }
+}
+
+/// Makes each mailbox, and its domain, through the command.
+pub fn add_accounts(gatepost: &Gatepost, mailboxes: &[Mailbox]) {
+    gatepost.must(&["domain", "add", "example.org"], "");
+    for Mailbox { user, password, enabled } in mailboxes {
+        gatepost.must(&["account", "add", user, "--stdin"], &format!("{password}\n"));
+        if !enabled {
+            gatepost.must(&["account", "disable", user], "");
+        }
     }
 }

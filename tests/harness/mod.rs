@@ -10,14 +10,15 @@
 
 pub mod client;
 pub mod dovecot;
+pub mod gatepost;
 pub mod mailhost;
 pub mod process;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, process::Command};
+use std::{env, fs, process::Command};
 
 use tempfile::TempDir;
 
@@ -47,6 +48,19 @@ pub fn directory_of(path: &Path, user: User, mode: u32) {
 pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
     let held = [(); COUNT].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no free loopback port"));
     held.map(|listener| listener.local_addr().expect("a bound socket has an address"))
+}
+
+/// A program of this package as cargo built it for the tests, linked into `directory`, where every user may run it.
+pub fn own_executable(name: &str, directory: &Path) -> PathBuf {
+    let linked = directory.join(name);
+    if !linked.exists() {
+        let test = env::current_exe().expect("a test knows where it is");
+        let built = test.ancestors().nth(2).expect("tests are built two directories deep").join(name);
+        fs::hard_link(&built, &linked)
+            .or_else(|_| fs::copy(&built, &linked).map(drop))
+            .unwrap_or_else(|error| panic!("cannot reach {}: {error}", built.display()));
+    }
+    linked
 }
 
 /// A system user, by the numbers.

@@ -55,6 +55,10 @@ impl Process {
         self.child.id()
     }
 
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a child has a pid");
         kill_process(pid, signal).unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.name));
@@ -62,7 +66,7 @@ impl Process {
 
     /// Signals, and waits until neither the program nor a child of its holds the log open.
     pub fn end(&mut self, signal: Signal) -> ExitStatus {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if self.is_running() {
             self.signal(signal);
         }
         let status = self.child.wait().expect("a child can be waited for");
@@ -77,7 +81,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("--- log of {} ---\n{}", self.name, self.log.text());
-            if matches!(self.child.try_wait(), Ok(None)) {
+            if self.is_running() {
                 self.signal(Signal::TERM);
             }
         } else {

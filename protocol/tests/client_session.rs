@@ -131,10 +131,10 @@ fn exim_ends_every_auth_with_resp_and_means_nothing_by_it() {
 fn an_empty_initial_response_is_no_plain_message() {
     let mut talk = Talk::with(DOVECOT);
     talk.says(&auth(1, "resp="));
-    talk.hears("FAIL\t1\treason=Malformed authentication data\n");
+    talk.hears("FAIL\t1\n");
     let mut talk = Talk::with(POSTFIX);
     talk.says("AUTH\t1\tPLAIN\tservice=smtp\tnologin\tresp==\n");
-    talk.hears("FAIL\t1\treason=Malformed authentication data\n");
+    talk.hears("FAIL\t1\n");
     assert_eq!(talk.session.open(), 0);
 }
 

@@ -215,6 +215,13 @@ fn a_closed_session_says_what_is_certain() {
 }
 
 #[test]
+fn what_came_with_the_hello_of_a_dict_we_do_not_have_fails() {
+    let mut session = session("H3\t2\t0\t\tnosuchdict\n", "Lpriv/x\tann\n");
+    session.close();
+    assert_eq!(written(&mut session), "*1\n+1\tFthe server is closing the connection\n");
+}
+
+#[test]
 fn many_open_commands_stop_the_reading_and_too_many_the_session() {
     let mut session = session(DOVECOT_2_3, &"Lpriv/a\tann\n".repeat(256));
     session.output().clear();

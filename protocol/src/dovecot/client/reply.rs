@@ -87,13 +87,16 @@ pub(super) fn challenge(output: &mut BytesMut, id: u32, challenge: &str) {
     let _ = line.field(sasl::encode(challenge)).end(LONGEST_LINE);
 }
 
-/// `FAIL⇥id` with a reason, for a request that never became a login.
-pub(super) fn fail(output: &mut BytesMut, id: u32, code: Option<&str>, reason: &str) {
+/// `FAIL⇥id`, for a request that never became a login.
+pub(super) fn fail(output: &mut BytesMut, id: u32, code: Option<&str>, reason: Option<&str>) {
     let mut line = LineWriter::new(output, "FAIL").number(id);
     if let Some(code) = code {
         line = line.pair("code", code);
     }
-    let _ = line.pair("reason", reason).end(LONGEST_LINE);
+    if let Some(reason) = reason {
+        line = line.pair("reason", reason);
+    }
+    let _ = line.end(LONGEST_LINE);
 }
 
 /// "Not now", as a Dovecot client hears it.

@@ -228,12 +228,12 @@ impl Talk {
             return Err(ProtocolError::Reused { command: "AUTH", id });
         }
         let Some(mechanism) = auth.mechanism else {
-            fail(&mut self.output, id, None, "Unsupported authentication mechanism");
+            fail(&mut self.output, id, None, Some("Unsupported authentication mechanism"));
             return Ok(());
         };
         let Ok(initial) = auth.initial_response(minor) else {
             let reason = "Invalid base64 data in initial response";
-            fail(&mut self.output, id, Some("invalid_base64"), reason);
+            fail(&mut self.output, id, Some("invalid_base64"), Some(reason));
             return Ok(());
         };
         let audience = if auth.info.nologin { Audience::Mta } else { Audience::Dovecot { minor } };
@@ -245,19 +245,19 @@ impl Talk {
 
     fn go_on(&mut self, id: u32, response: &[u8]) {
         let Some(request) = self.forget(id) else {
-            fail(&mut self.output, id, None, "Authentication request timed out");
+            fail(&mut self.output, id, None, Some("Authentication request timed out"));
             return;
         };
         let Stage::Dialogue(opening, exchange) = request.stage else {
             if matches!(request.stage, Stage::HandedOut) {
                 self.events.push_back(ClientEvent::Cancel { id });
             }
-            fail(&mut self.output, id, None, "Unexpected continuation");
+            fail(&mut self.output, id, None, Some("Unexpected continuation"));
             return;
         };
         let Some(response) = sasl::decode(response) else {
             let reason = "Invalid base64 data in continued response";
-            fail(&mut self.output, id, Some("invalid_base64"), reason);
+            fail(&mut self.output, id, Some("invalid_base64"), Some(reason));
             return;
         };
         self.proceed(id, request.audience, opening, exchange.respond(response));
@@ -283,7 +283,7 @@ impl Talk {
                 Stage::Waiting
             }
             Step::Malformed => {
-                fail(&mut self.output, id, None, "Malformed authentication data");
+                fail(&mut self.output, id, None, None);
                 return;
             }
         };

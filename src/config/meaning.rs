@@ -5,8 +5,9 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Listener, Live, Policy, listener, raw, users};
+use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Listener, Live, listener, raw, users};
 use crate::hash_pool;
+use crate::password::policy::{PASSWORD_LIMIT, Policy};
 use crate::password::{Ceilings, Cost};
 use crate::store::dict::DictBounds;
 use crate::throttle;
@@ -204,10 +205,10 @@ fn recipient_delimiter(written: &raw::Socketmap, complaints: &mut Complaints) ->
 }
 
 fn policies(written: &BTreeMap<String, raw::Policy>, complaints: &mut Complaints) -> BTreeMap<String, Policy> {
-    let mut policies = BTreeMap::from([(DEFAULT_POLICY.to_owned(), policy(&raw::Policy::default()))]);
+    let mut policies = BTreeMap::from([(DEFAULT_POLICY.to_owned(), Policy::default())]);
     for (name, profile) in written {
-        if !(1..=256).contains(&profile.min_length) {
-            let text = "is not between 1 and 256, the length of the longest password";
+        if !(1..=PASSWORD_LIMIT).contains(&profile.min_length) {
+            let text = format!("is not between 1 and {PASSWORD_LIMIT}, the length of the longest password");
             complaints.add(&["policy", name, "min_length"], text);
         }
         policies.insert(name.clone(), policy(profile));

@@ -12,6 +12,8 @@ mod meaning;
 mod problem;
 mod raw;
 #[cfg(test)]
+mod sample;
+#[cfg(test)]
 mod tests;
 mod users;
 mod values;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use crate::account::DomainName;
 use crate::hash_pool;
+use crate::password::policy::Policy;
 use crate::store::dict::DictBounds;
 use crate::throttle;
 use crate::userdb::Template;
@@ -66,17 +69,6 @@ pub struct Live {
     pub log_level: LogLevel,
 }
 
-/// What a new password must have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// In characters.
-    pub min_length: usize,
-    pub upper: bool,
-    pub lower: bool,
-    pub digit: bool,
-    pub special: bool,
-}
-
 impl Config {
     /// The configuration of a daemon that was given none: everything below `./gatepost-data`.
     #[must_use]
@@ -109,17 +101,6 @@ impl Config {
         let problems: Vec<_> =
             complaints.into_inner().into_iter().map(|(key, text)| Problem::at(&key, text, file, document)).collect();
         if problems.is_empty() { Ok(config) } else { Err(ConfigError::Wrong { problems }) }
-    }
-
-    /// The listener whose socket the command speaks to, if it has a path.
-    #[must_use]
-    pub fn admin(&self) -> Option<(&Path, &Listener)> {
-        self.fixed.listeners.iter().filter(|listener| listener.protocol == Protocol::Admin).find_map(|listener| {
-            match &listener.endpoint {
-                Some(Endpoint::Unix { path, .. }) => Some((path.as_path(), listener)),
-                _ => None,
-            }
-        })
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::values::{Id, LogFormat, LogLevel, Mode, Period, Protocol};
 use crate::account::DomainName;
-use crate::password::{Ceilings, Cost};
+use crate::password::{Ceilings, Cost, policy};
 use crate::throttle;
 
 #[derive(Debug, Default, Deserialize)]
@@ -151,7 +151,8 @@ pub(super) struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { min_length: 8, upper: true, lower: true, digit: true, special: true }
+        let policy::Policy { min_length, upper, lower, digit, special } = policy::Policy::default();
+        Self { min_length, upper, lower, digit, special }
     }
 }
 

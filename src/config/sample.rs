@@ -1,0 +1,62 @@
+//! The sample file says exactly what is built in, and leaves out nothing.
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../config/gatepost.toml");
+
+/// Every table, with a name where the operator chooses one.
+const TABLES: [&str; 10] =
+    ["", "store", "listen.auth", "hash", "throttle", "userdb", "dict", "socketmap", "policy.default", "log"];
+
+#[test]
+fn the_sample_is_the_built_in_default() {
+    let config = Config::parse(SAMPLE, Path::new("config/gatepost.toml")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config, Config::embedded());
+}
+
+#[test]
+fn the_sample_names_every_key() {
+    for table in TABLES {
+        for key in keys_of(table) {
+            assert!(is_named(table, &key), "[{table}] {key} is not in config/gatepost.toml");
+        }
+    }
+}
+
+#[test]
+fn what_the_sample_leaves_out_could_be_put_in() {
+    let uncommented: Vec<&str> = SAMPLE.lines().map(|line| settings_line(line).unwrap_or(line)).collect();
+    let document = uncommented.join("\n");
+    toml::from_str::<raw::File>(&document).unwrap_or_else(|error| panic!("{error}"));
+    assert!(!document.contains("# uid"), "nothing was uncommented");
+}
+
+/// What serde knows, as it says itself when a key is unknown.
+fn keys_of(table: &str) -> Vec<String> {
+    let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+    let error = toml::from_str::<raw::File>(&format!("{header}no_such_key = 1\n")).expect_err("an unknown key");
+    let (_, expected) = error.message().split_once("expected").expect("a list of keys");
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn is_named(table: &str, key: &str) -> bool {
+    let inner = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
+    let is_table = |line: &str| line.strip_prefix('[').is_some_and(|rest| rest.starts_with(&inner));
+    if SAMPLE.lines().any(is_table) {
+        return true;
+    }
+    let header = format!("[{table}]");
+    let mut lines = SAMPLE.lines().skip_while(|line| !table.is_empty() && !line.starts_with(&header));
+    lines
+        .by_ref()
+        .skip(usize::from(!table.is_empty()))
+        .take_while(|line| !line.starts_with('['))
+        .any(|line| settings_line(line).unwrap_or(line).split_once(" = ").is_some_and(|(name, _)| name == key))
+}
+
+/// `# key = value` without its mark.
+fn settings_line(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("# ")?;
+    let (key, _) = rest.split_once(" = ")?;
+    key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(rest)
+}

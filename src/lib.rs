@@ -1,10 +1,12 @@
 //! gatepost: the place where a mail system's passwords live.
 
 pub mod account;
+pub mod authenticate;
 pub mod config;
 pub mod hash_pool;
 pub mod listen;
 pub mod password;
+pub mod sessions;
 pub mod store;
 pub mod telemetry;
 pub mod throttle;

@@ -1,0 +1,383 @@
+//! Authenticate: throttle → store → hash pool → generation again → verdict.
+//!
+//! Every door asks here, and the order of steps is decided here and only here. An unknown user costs the same work and
+//! the same time as a wrong password. What could not be verified is [`Verdict::TryLater`], never a refusal.
+//!
+//! Trusts: the attempt's origin; the door has decided whom to believe.
+//! Fails:  closed, with an [`Outage`] that says what was missing.
+
+mod network;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gatepost_protocol::Secret;
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, watch};
+
+use crate::account::{Account, Credential, CredentialName, Generation, NameError, Origin, StoredHash, Username};
+use crate::config::Live;
+use crate::hash_pool::{HashPool, PoolError};
+use crate::password;
+use crate::sessions::history::History;
+use crate::store::{
+    Author, Change, CommitError, Conflict, Door, LoginEntry, LoginOutcome, LoginRecord, Store, StoreError,
+};
+use crate::telemetry::logging::quoted;
+use crate::telemetry::metrics;
+use crate::throttle::{Admission, Throttle};
+
+/// From its arrival an attempt has so long to be decided; some clients give up at 5 s, Postfix at 10.
+const PATIENCE: Duration = Duration::from_millis(3_900);
+
+/// How many hash upgrades may be under way; a login above that leaves its hash to the next one.
+const UPGRADES: usize = 4;
+
+/// One login attempt, as a door understood it.
+#[derive(Debug)]
+pub struct Attempt {
+    /// As the client wrote it.
+    pub name: String,
+    /// Whom the client wants to be, if it said so: only itself is allowed.
+    pub authzid: Option<String>,
+    pub password: Secret,
+    /// `imap`, `smtp`, …, as the peer calls it.
+    pub service: String,
+    pub origin: Origin,
+    /// A trusted peer asks for no delay.
+    pub no_penalty: bool,
+    pub session: Option<String>,
+    pub arrived: Instant,
+    pub at: Timestamp,
+}
+
+/// The answer to a login. A client that hears "no" may drop a stored password; one that hears "not now" retries.
+#[derive(Debug)]
+pub enum Verdict {
+    Accept(Box<Identity>),
+    Refuse(Refusal),
+    TryLater(Outage),
+}
+
+/// Who logged in, with which password, as of which generation.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub account: Account,
+    /// In bytes; 0 is no limit.
+    pub quota: u64,
+    pub credential: CredentialName,
+    /// What is granted now is honoured only while this is the account's generation.
+    pub generation: Generation,
+}
+
+/// Why not. All but [`Refusal::Wrong`] are told only to the right password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Wrong password or no such user: the two are never told apart.
+    Wrong,
+    Disabled,
+    /// `allow_nets` does not allow the address.
+    Network,
+    /// The right password, but to be somebody else.
+    Authorization,
+}
+
+/// What was missing for a verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum Outage {
+    #[error("too many wrong passwords from this network for this account; see `[throttle] failures`")]
+    Throttled,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Hash(PoolError),
+    #[error("no verdict within {PATIENCE:?}")]
+    TooSlow,
+    #[error("the account kept changing while the password was verified")]
+    Moving,
+}
+
+/// A verdict, and when it may leave.
+#[derive(Debug)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    pub answer_at: Instant,
+}
+
+#[derive(Debug)]
+pub struct Authenticator {
+    store: Arc<dyn Store>,
+    pool: Arc<HashPool>,
+    throttle: Arc<Throttle>,
+    history: History,
+    live: watch::Receiver<Arc<Live>>,
+    upgrades: Arc<Semaphore>,
+    /// What the password of an unknown user is verified against.
+    nobody: StoredHash,
+}
+
+impl Authenticator {
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        pool: Arc<HashPool>,
+        throttle: Arc<Throttle>,
+        history: History,
+        live: watch::Receiver<Arc<Live>>,
+    ) -> Self {
+        let nobody = password::dummy(pool.cost());
+        Self { store, pool, throttle, history, live, upgrades: Arc::new(Semaphore::new(UPGRADES)), nobody }
+    }
+
+    /// Judges one attempt. The caller waits until `answer_at` before it answers.
+    pub async fn authenticate(&self, attempt: &Attempt) -> Judgement {
+        let user = self.username(&attempt.name).ok();
+        // What is no name is nobody's: all such share one budget for each network.
+        let account = user.as_ref().map_or("", Username::as_str);
+        let refuse_at = match self.throttle.admit(attempt.origin, account, attempt.arrived) {
+            Admission::Proceed { .. } if attempt.no_penalty => attempt.arrived,
+            Admission::Proceed { refuse_at } => refuse_at,
+            Admission::Later { .. } => {
+                return self.conclude(attempt, user.as_ref(), Outage::Throttled.into(), attempt.arrived);
+            }
+        };
+        let deadline = attempt.arrived + PATIENCE;
+        let verdict = tokio::time::timeout_at(deadline.into(), self.judge(attempt, user.as_ref(), deadline))
+            .await
+            .unwrap_or_else(|_| Outage::TooSlow.into());
+        let answer_at = if matches!(verdict, Verdict::Refuse(_)) { refuse_at } else { attempt.arrived };
+        self.conclude(attempt, user.as_ref(), verdict, answer_at)
+    }
+
+    fn username(&self, text: &str) -> Result<Username, NameError> {
+        Username::parse(text, self.live.borrow().default_domain.as_ref())
+    }
+
+    /// Starts over once if the account changes while its password is verified.
+    async fn judge(&self, attempt: &Attempt, user: Option<&Username>, deadline: Instant) -> Verdict {
+        for _ in 0..2 {
+            match self.judge_once(attempt, user, deadline).await {
+                Ok(Some(verdict)) => return verdict,
+                Ok(None) => {}
+                Err(outage) => return outage.into(),
+            }
+        }
+        Outage::Moving.into()
+    }
+
+    /// `None` when the generation moved between the two readings.
+    async fn judge_once(
+        &self,
+        attempt: &Attempt,
+        user: Option<&Username>,
+        deadline: Instant,
+    ) -> Result<Option<Verdict>, Outage> {
+        let record = match user {
+            Some(user) => self.store.login_record(user).await?,
+            None => None,
+        };
+        let Some(record) = record else {
+            self.matches(attempt, &attempt.name, &self.nobody, deadline).await?;
+            return Ok(Some(Refusal::Wrong.into()));
+        };
+        let verified = self.verify(attempt, &record, deadline).await?;
+        let now = self.store.generation(&record.account.username).await?;
+        if now != Some(record.account.generation) {
+            return Ok(None);
+        }
+        let Some(credential) = verified else { return Ok(Some(Refusal::Wrong.into())) };
+        Ok(Some(self.grant(attempt, &record, credential)))
+    }
+
+    /// The credential that the password is right for.
+    async fn verify<'a>(
+        &self,
+        attempt: &Attempt,
+        record: &'a LoginRecord,
+        deadline: Instant,
+    ) -> Result<Option<&'a Credential>, Outage> {
+        let usable =
+            |credential: &&Credential| credential.name != CredentialName::Main || record.account.main_password_for_mail;
+        let mut hashed = false;
+        for credential in record.credentials.iter().filter(usable) {
+            hashed = true;
+            if self.matches(attempt, record.account.username.as_str(), &credential.hash, deadline).await? {
+                return Ok(Some(credential));
+            }
+        }
+        if !hashed {
+            self.matches(attempt, record.account.username.as_str(), &self.nobody, deadline).await?;
+        }
+        Ok(None)
+    }
+
+    async fn matches(
+        &self,
+        attempt: &Attempt,
+        user: &str,
+        hash: &StoredHash,
+        deadline: Instant,
+    ) -> Result<bool, Outage> {
+        let verified = self.pool.verify(attempt.password.clone(), user.to_owned(), hash.clone(), deadline).await;
+        verified.map_err(Outage::Hash)
+    }
+
+    /// The password is right; may its owner come in?
+    fn grant(&self, attempt: &Attempt, record: &LoginRecord, credential: &Credential) -> Verdict {
+        let account = &record.account;
+        let asked_for = attempt.authzid.as_deref().filter(|authzid| !authzid.is_empty());
+        let himself = |authzid| self.username(authzid).as_ref() == Ok(&account.username);
+        if !account.enabled {
+            return Refusal::Disabled.into();
+        }
+        if !asked_for.is_none_or(himself) {
+            return Refusal::Authorization.into();
+        }
+        if let Some(networks) = account.fields.get("allow_nets")
+            && !network::allows(networks, attempt.origin)
+        {
+            return Refusal::Network.into();
+        }
+        self.upgrade(attempt, account, credential);
+        Verdict::Accept(Box::new(Identity {
+            account: account.clone(),
+            quota: account.effective_quota(record.domain.default_quota),
+            credential: credential.name,
+            generation: account.generation,
+        }))
+    }
+
+    /// Replaces a hash weaker than the configured one, off the login's path.
+    fn upgrade(&self, attempt: &Attempt, account: &Account, credential: &Credential) {
+        if !password::needs_rehash(&attempt.password, &credential.hash, self.pool.cost()) {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.upgrades).try_acquire_owned() else { return };
+        let (pool, store) = (Arc::clone(&self.pool), Arc::clone(&self.store));
+        let upgrade = Upgrade {
+            user: account.username.clone(),
+            credential: credential.name,
+            verified: credential.hash.clone(),
+            generation: account.generation,
+            origin: attempt.origin,
+            at: attempt.at,
+        };
+        let password = attempt.password.clone();
+        tokio::spawn(async move {
+            upgrade.run(password, &pool, &*store).await;
+            drop(permit);
+        });
+    }
+
+    /// Tells throttle, history, metrics and log what came of it.
+    fn conclude(&self, attempt: &Attempt, user: Option<&Username>, verdict: Verdict, answer_at: Instant) -> Judgement {
+        let account = user.map_or("", Username::as_str);
+        let (origin, service) = (attempt.origin, quoted(&attempt.service));
+        let (outcome, credential) = match &verdict {
+            Verdict::Accept(identity) => {
+                self.throttle.record_success(origin, account);
+                tracing::info!(user = %account, %origin, %service, "login accepted");
+                (Some(LoginOutcome::Accepted), Some(identity.credential))
+            }
+            Verdict::Refuse(refusal) => {
+                if *refusal == Refusal::Wrong {
+                    self.throttle.record_failure(origin, account, attempt.arrived);
+                }
+                tracing::info!(user = %quoted(&attempt.name), %origin, %service, reason = refusal.as_str(), "login refused");
+                (Some(LoginOutcome::Refused), None)
+            }
+            Verdict::TryLater(outage) => {
+                tracing::warn!(user = %quoted(&attempt.name), %origin, %service, %outage, "login put off");
+                (None, None)
+            }
+        };
+        metrics::login(verdict.as_str(), &attempt.service);
+        if let (Some(user), Some(outcome)) = (user, outcome) {
+            self.history.record(LoginEntry {
+                user: user.clone(),
+                at: attempt.at,
+                outcome,
+                credential,
+                service: attempt.service.clone(),
+                origin: origin.to_string(),
+                session: attempt.session.clone(),
+            });
+        }
+        Judgement { verdict, answer_at }
+    }
+}
+
+/// A hash to be replaced by a stronger one of the same password.
+struct Upgrade {
+    user: Username,
+    credential: CredentialName,
+    verified: StoredHash,
+    generation: Generation,
+    origin: Origin,
+    at: Timestamp,
+}
+
+impl Upgrade {
+    async fn run(self, password: Secret, pool: &HashPool, store: &dyn Store) {
+        let mut salt = [0; 16];
+        if let Err(error) = getrandom::fill(&mut salt) {
+            tracing::warn!(user = %self.user, %error, "hash not upgraded: the system gives no randomness");
+            return;
+        }
+        let upgraded = match pool.hash(password, salt, Instant::now() + PATIENCE).await {
+            Ok(hash) => hash,
+            Err(error) => {
+                tracing::debug!(user = %self.user, %error, "hash not upgraded; the next login tries again");
+                return;
+            }
+        };
+        let author = Author { who: self.user.to_string(), door: Door::Login, origin: Some(self.origin) };
+        let change = Change::UpgradeHash {
+            user: self.user.clone(),
+            credential: self.credential,
+            verified: self.verified,
+            upgraded,
+            generation: self.generation,
+        };
+        match store.commit(&[change], &author, self.at).await {
+            Ok(_) => tracing::info!(user = %self.user, "hash upgraded"),
+            // The password was changed meanwhile: its hash is newer than ours.
+            Err(CommitError::Conflict(Conflict::Moved | Conflict::NoAccount)) => {}
+            Err(error) => tracing::warn!(user = %self.user, %error, "hash not upgraded; the next login tries again"),
+        }
+    }
+}
+
+impl Verdict {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Accept(_) => "accepted",
+            Self::Refuse(_) => "refused",
+            Self::TryLater(_) => "put-off",
+        }
+    }
+}
+
+impl Refusal {
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Wrong => "wrong-password",
+            Self::Disabled => "disabled",
+            Self::Network => "network",
+            Self::Authorization => "authorization",
+        }
+    }
+}
+
+impl From<Refusal> for Verdict {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(refusal)
+    }
+}
+
+impl From<Outage> for Verdict {
+    fn from(outage: Outage) -> Self {
+        Self::TryLater(outage)
+    }
+}

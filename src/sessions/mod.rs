@@ -1,0 +1,3 @@
+//! Who logged in, and when.
+
+pub mod history;

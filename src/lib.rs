@@ -6,6 +6,7 @@ pub mod config;
 pub mod hash_pool;
 pub mod listen;
 pub mod password;
+pub mod serve;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,74 @@
+//! Serve: one stream to its end. Bytes go to a protocol session, its events to a use case, the answer back.
+//!
+//! A connection is one task; each login on it is a task of its own, so that one slow verdict holds up nobody. What is
+//! written is bounded by what is asked: a peer that does not read its answers is not read from, and given up.
+//!
+//! Trusts: what a peer says of its client only where the listener trusts the peer's uid.
+
+pub mod dovecot_client;
+pub mod dovecot_dict;
+pub mod dovecot_master;
+pub mod postfix;
+pub mod waiting;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use crate::authenticate::Authenticator;
+use crate::config::Live;
+use crate::store::Store;
+use waiting::Waiting;
+
+/// How long a peer may leave an answer unread before it is given up.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a look-up may take; a mail process that hears nothing waits 155 s, and its user with it.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(10);
+/// What one read takes at most.
+const READ_SIZE: usize = 16 * 1024;
+
+/// What every door needs of the house.
+#[derive(Debug)]
+pub struct Gate {
+    pub authenticator: Arc<Authenticator>,
+    pub store: Arc<dyn Store>,
+    pub waiting: Arc<Waiting>,
+    pub live: tokio::sync::watch::Receiver<Arc<Live>>,
+    /// SPID: the same on every socket, or a mail process thinks that the server was restarted.
+    pub server_pid: u32,
+    pub connections: AtomicU32,
+}
+
+impl Gate {
+    fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.borrow())
+    }
+
+    /// CUID: any counter will do.
+    fn next_connection(&self) -> u32 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A socket of either kind.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Writes all that waits.
+async fn flush(stream: &mut impl Stream, output: &mut BytesMut, patience: Duration) -> io::Result<()> {
+    while output.has_remaining() {
+        let written = tokio::time::timeout(patience, stream.write(output))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answers"))??;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        output.advance(written);
+    }
+    Ok(())
+}

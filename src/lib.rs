@@ -3,6 +3,7 @@
 pub mod account;
 pub mod authenticate;
 pub mod config;
+pub mod daemon;
 pub mod hash_pool;
 pub mod listen;
 pub mod password;

@@ -33,11 +33,6 @@ impl Workspace {
         Self { blocks: vec![Block::new(); usual], usual }
     }
 
-    /// Keeps from now on what hashes of this cost need.
-    pub fn fit(&mut self, cost: &Cost) {
-        self.usual = cost.params().block_count();
-    }
-
     fn compute(&mut self, hasher: &Argon2<'_>, password: &str, salt: &[u8], output: &mut [u8]) -> argon2::Result<()> {
         let wanted = hasher.params().block_count();
         let missing = wanted.saturating_sub(self.blocks.len());
@@ -189,17 +184,6 @@ mod tests {
         for cost in [&Cost::new(1024, 1, 1).unwrap(), &usual] {
             hash("password", cost, &[0; 16], &mut workspace).unwrap();
             assert_eq!(workspace.blocks.capacity(), 64);
-        }
-    }
-
-    #[test]
-    fn a_new_usual_is_kept_from_then_on() {
-        let mut workspace = Workspace::new(&Cost::new(64, 1, 1).unwrap());
-        let (more, less) = (Cost::new(128, 1, 1).unwrap(), Cost::new(32, 1, 1).unwrap());
-        for (cost, kept) in [(more, 128), (less, 32)] {
-            workspace.fit(&cost);
-            hash("password", &cost, &[0; 16], &mut workspace).unwrap();
-            assert_eq!(workspace.blocks.capacity(), kept);
         }
     }
 }

@@ -99,21 +99,18 @@ fn des_load(text: &str) -> Option<Load> {
 fn load(scheme: Scheme, text: &str) -> Result<Load, VerifyError> {
     let prefix = text.split_inclusive(['$', ',']).take(2).map(str::len).sum();
     let (prefix, rest) = text.split_at(prefix);
-    let rounds = |until: char| {
-        let (number, _) = rest.split_once(until)?;
-        number.parse::<u64>().ok()
-    };
+    let rounds = |text: &str| text.split_once('$').and_then(|(digits, _)| digits.parse::<u64>().ok());
     let load = match prefix {
         "$1$" => Some(Load::steps(MD5_ROUNDS, MD5_NANOSECONDS)),
         "$3$" => Some(Load::default()),
         "$7$" => yescrypt::scrypt_load(rest),
         "$y$" | "$gy$" => yescrypt::load(rest),
-        "$sha1$" => rounds('$').map(|rounds| Load::steps(rounds, SHA1_NANOSECONDS)),
-        "$md5$" => Some(Load::steps(SUN_MD5_BASE_ROUNDS, SUN_MD5_NANOSECONDS)),
-        "$md5," => rest.strip_prefix("rounds=").and_then(|rest| {
-            let rounds: u64 = rest.split_once('$')?.0.parse().ok()?;
-            Some(Load::steps(rounds.saturating_add(SUN_MD5_BASE_ROUNDS), SUN_MD5_NANOSECONDS))
-        }),
+        "$sha1$" => rounds(rest).map(|rounds| Load::steps(rounds, SHA1_NANOSECONDS)),
+        // Solaris writes a comma before the rounds; libxcrypt takes a `$` there as well.
+        "$md5$" | "$md5," => {
+            let more = rest.strip_prefix("rounds=").map_or(Some(0), rounds);
+            more.map(|more| Load::steps(more.saturating_add(SUN_MD5_BASE_ROUNDS), SUN_MD5_NANOSECONDS))
+        }
         _ => return Err(scheme.malformed("crypt(5) knows no hash that begins so")),
     };
     load.ok_or_else(|| scheme.malformed("its rounds or parameters are not numbers"))
@@ -161,9 +158,17 @@ mod tests {
 
     #[test]
     fn what_no_method_begins_with_is_malformed() {
-        for hash in
-            ["x", "JBOZ0Dgmtucw", "JBOZ0Dgmtuc:E", "$", "$$", "$4$abc$def", "$sha1$-1$abcdefgh$x", "$md5,$a$$b", "_J9"]
-        {
+        for hash in [
+            "x",
+            "JBOZ0Dgmtucw",
+            "JBOZ0Dgmtuc:E",
+            "$",
+            "$$",
+            "$4$abc$def",
+            "$sha1$-1$abcdefgh$x",
+            "$md5,rounds=$a$$b",
+            "_J9",
+        ] {
             let verdict = check("secret", &format!("{{CRYPT}}{hash}"));
             assert!(matches!(verdict, Err(VerifyError::Malformed { .. })), "{verdict:?} for {hash}");
         }

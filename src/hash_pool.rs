@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::account::StoredHash;
 use crate::password::{self, Ceilings, Cost, HashError, VerifyError, Workspace};
+use crate::telemetry::metrics;
 
 /// How large the pool is and what a hash may cost there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +130,10 @@ impl HashPool {
             Ok(Ok(outcome)) => outcome,
             // A stale job is dropped unanswered, and so is every job when the pool ends.
             Ok(Err(_)) if Instant::now() < deadline => Err(PoolError::ShutDown),
-            Ok(Err(_)) | Err(_) => Err(PoolError::TooLate),
+            Ok(Err(_)) | Err(_) => {
+                metrics::hash_turned_away("too-late");
+                Err(PoolError::TooLate)
+            }
         }
     }
 }
@@ -173,7 +177,9 @@ impl<T: Send, F: FnOnce(&mut Workspace) -> T + Send> Job for Task<T, F> {
         let (Some(compute), Some(answer)) = (self.compute.take(), self.answer.take()) else {
             return true;
         };
+        let begun = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| compute(workspace)));
+        metrics::hash_took(begun.elapsed());
         let sound = outcome.is_ok();
         // The caller may have left meanwhile; then nobody wants the answer.
         let _ = answer.send(outcome.map_err(|_| PoolError::Panicked));
@@ -211,9 +217,11 @@ impl Shared {
             queue.jobs.retain(|waiting| !waiting.is_stale(now));
         }
         if queue.jobs.len() >= self.capacity {
+            metrics::hash_turned_away("full");
             return Err(PoolError::Full);
         }
         queue.jobs.push_back(job);
+        metrics::hash_queue(queue.jobs.len());
         drop(queue);
         self.arrived.notify_one();
         Ok(())
@@ -232,7 +240,9 @@ impl Shared {
     fn next(&self) -> Option<Box<dyn Job>> {
         let idle = |queue: &mut Queue| queue.open && queue.jobs.is_empty();
         let mut queue = self.arrived.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-        if queue.open { queue.jobs.pop_front() } else { None }
+        let job = if queue.open { queue.jobs.pop_front() } else { None };
+        metrics::hash_queue(queue.jobs.len());
+        job
     }
 
     fn close(&self) {
@@ -289,6 +299,18 @@ mod tests {
         for (password, fits) in [("right", true), ("wrong", false)] {
             let verdict = pool.verify(Secret::from(password), "ann@example.org".into(), hash.clone(), far()).await;
             assert_eq!(verdict.unwrap(), fits, "{password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn hashes_and_those_turned_away_are_counted() {
+        let pool = pool(1, 1);
+        pool.hash(Secret::from("x"), [1; 16], far()).await.unwrap();
+        pool.hash(Secret::from("x"), [1; 16], Instant::now()).await.unwrap_err();
+        let text = metrics::encode();
+        for name in ["gatepost_hash_seconds_count", "gatepost_hash_turned_away_total{reason=\"too-late\"}"] {
+            let count = text.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+            assert_ne!(count.trim(), "0", "{name}");
         }
     }
 

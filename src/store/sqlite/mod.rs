@@ -30,6 +30,7 @@ use super::{
     Account, AccountPage, Author, Change, CommitError, Committed, Domain, DomainName, Generation, LoginEntry,
     LoginRecord, Row, RowNumber, Store, StoreError, Username,
 };
+use crate::telemetry::metrics;
 use commit::Failure;
 
 pub use open::OpenError;
@@ -83,7 +84,7 @@ impl SqliteStore {
         self.require_same_file(doing)?;
         match pool.acquire().await {
             Ok(connection) => Ok(Lease { connection, doing }),
-            Err(cause) => Err(StoreError { doing, cause: cause.into() }),
+            Err(cause) => Err(failure(doing, cause)),
         }
     }
 
@@ -94,8 +95,13 @@ impl SqliteStore {
             Ok(_) => format!("{} was replaced while in use; put it back or restart gatepost", self.path.display()),
             Err(cause) => format!("{}: {cause}; put it back", self.path.display()),
         };
-        Err(StoreError { doing, cause: cause.into() })
+        Err(failure(doing, cause))
     }
+}
+
+fn failure(doing: &'static str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    metrics::store_error();
+    StoreError { doing, cause: cause.into() }
 }
 
 /// A connection for one errand.
@@ -109,7 +115,7 @@ impl Lease {
     fn end<T>(mut self, result: sqlx::Result<T>) -> Result<T, StoreError> {
         result.map_err(|cause| {
             self.connection.close_on_drop();
-            StoreError { doing: self.doing, cause: cause.into() }
+            failure(self.doing, cause)
         })
     }
 }
@@ -169,7 +175,10 @@ impl Store for SqliteStore {
     async fn commit(&self, changes: &[Change], author: &Author, now: Timestamp) -> Result<Committed, CommitError> {
         let mut lease = self.writer("commit the change").await?;
         match commit::commit(&mut lease, changes, author, now).await {
-            Ok(committed) => Ok(committed),
+            Ok(committed) => {
+                changes.iter().for_each(|change| metrics::change(change.kind().as_str()));
+                Ok(committed)
+            }
             Err(Failure::Conflict(conflict)) => Err(conflict.into()),
             Err(Failure::Database(cause)) => Ok(lease.end(Err(cause))?),
         }

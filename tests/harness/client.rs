@@ -157,7 +157,7 @@ pub fn plain(user: &str, password: &str) -> String {
     encoded(&format!("\0{user}\0{password}"))
 }
 
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     STANDARD.encode(text)
 }
 

@@ -7,18 +7,18 @@
 //! Limits: no TLS, loopback only; the penalty that Dovecot's own auth gives an address is off, for all come from one.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::{env, fs};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustix::process::Signal;
 
 use crate::gatepost::Socket;
 use crate::process::{LogMark, Process};
-use crate::{User, directory_of, free_addresses};
+use crate::{User, cache, directory_of, free_addresses};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -60,7 +60,8 @@ pub struct Dovecot {
 }
 
 impl Dovecot {
-    /// Writes its configuration into `directory`, whose mail is in `mail/`, and starts it.
+    /// Writes its configuration into `directory`, whose mail is in `mail/`, and starts it. What a test needs besides
+    /// it has written to `local.conf` there.
     pub fn start(directory: &Path, version: Version, answerer: Answerer, mailboxes: &[Mailbox]) -> Self {
         let [imap, pop3, submission, sieve, lmtp] = free_addresses();
         let mut dovecot = Self {
@@ -85,7 +86,8 @@ impl Dovecot {
                 users.display()
             ),
         };
-        fs::write(dovecot.configuration(), dovecot.local_settings() + &answers)
+        let more = format!("!include_try {}\n", directory.join("local.conf").display());
+        fs::write(dovecot.configuration(), dovecot.local_settings() + &answers + &more)
             .expect("cannot write the configuration");
         dovecot.resume();
         dovecot
@@ -248,9 +250,7 @@ exec chroot "$root" "$@"
 "#;
 
 fn debian_13_root() -> PathBuf {
-    let cache =
-        env::var_os("GATEPOST_TEST_CACHE").map_or_else(|| PathBuf::from("/var/cache/gatepost-tests"), PathBuf::from);
-    let root = cache.join("trixie");
+    let root = cache().join("trixie");
     assert!(root.join(".complete").exists(), "no Debian 13 root at {}; tests/run makes it", root.display());
     root
 }

@@ -9,10 +9,15 @@
 //!         the program; should another take it in between, the start fails and says so.
 
 pub mod client;
+mod confined;
 pub mod dovecot;
+pub mod exim;
 pub mod gatepost;
 pub mod mailhost;
+pub mod postfix;
 pub mod process;
+pub mod smtp;
+pub mod submission;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -61,6 +66,11 @@ pub fn own_executable(name: &str, directory: &Path) -> PathBuf {
             .unwrap_or_else(|error| panic!("cannot reach {}: {error}", built.display()));
     }
     linked
+}
+
+/// Where `tests/run` keeps the programs that are not installed.
+pub(crate) fn cache() -> PathBuf {
+    env::var_os("GATEPOST_TEST_CACHE").map_or_else(|| PathBuf::from("/var/cache/gatepost-tests"), PathBuf::from)
 }
 
 /// A system user, by the numbers.

@@ -1,0 +1,114 @@
+//! A submission host for one test: a Postfix or an Exim, whoever answers its logins, and the mailboxes that every test
+//! knows.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::dovecot::{Answerer, Dovecot, Version, make_run_directory, sockets_below};
+use crate::exim::Exim;
+use crate::gatepost::{Gatepost, Socket};
+use crate::mailhost::{ALICE, BOB, CAROL, add_accounts};
+use crate::postfix::{self, Postfix};
+use crate::{User, short_directory, smtp};
+
+/// What a test is run on, each with both answerers.
+#[derive(Debug)]
+pub struct Submission {
+    pub smtp: SocketAddr,
+    pub server: Server,
+    pub who_answers: WhoAnswers,
+    pub directory: TempDir,
+}
+
+#[derive(Debug)]
+pub enum Server {
+    Postfix(Postfix),
+    Exim(Exim),
+}
+
+#[derive(Debug)]
+pub enum WhoAnswers {
+    Dovecot(Dovecot),
+    Gatepost(Gatepost),
+}
+
+impl Submission {
+    pub fn on_postfix(answerer: Answerer) -> Self {
+        let directory = short_directory();
+        let sockets = postfix::sockets(directory.path());
+        let who_answers = WhoAnswers::start(answerer, directory.path(), sockets);
+        let postfix = Postfix::start(directory.path());
+        Self { smtp: postfix.smtp, server: Server::Postfix(postfix), who_answers, directory }
+    }
+
+    pub fn on_exim(answerer: Answerer) -> Self {
+        let directory = short_directory();
+        let auth = directory.path().join("auth");
+        let owner = User::named("Debian-exim");
+        let socket = Socket { name: "exim", protocol: "auth", path: auth.clone(), owner, mode: 0o600 };
+        let who_answers = WhoAnswers::start(answerer, directory.path(), vec![socket]);
+        let exim = Exim::start(directory.path(), &auth);
+        Self { smtp: exim.smtp, server: Server::Exim(exim), who_answers, directory }
+    }
+
+    /// What is heard after the login of `user` by `mechanism`.
+    pub fn log_in(&self, mechanism: &str, user: &str, password: &str) -> String {
+        smtp::log_in(self.smtp, mechanism, user, password)
+    }
+
+    pub fn answerer(&self) -> Answerer {
+        match self.who_answers {
+            WhoAnswers::Dovecot(_) => Answerer::Dovecot,
+            WhoAnswers::Gatepost(_) => Answerer::Gatepost,
+        }
+    }
+
+    /// Takes away the file that holds the passwords, under the running answerer.
+    pub fn lose_the_store(&self) {
+        let store = self.store();
+        fs::rename(&store, store.with_extension("lost")).expect("cannot move the store away");
+    }
+
+    pub fn mend_the_store(&self) {
+        let store = self.store();
+        fs::rename(store.with_extension("lost"), &store).expect("cannot move the store back");
+    }
+
+    fn store(&self) -> PathBuf {
+        self.directory.path().join(match self.who_answers {
+            WhoAnswers::Dovecot(_) => "users",
+            WhoAnswers::Gatepost(_) => "gatepost/gatepost.db",
+        })
+    }
+}
+
+impl WhoAnswers {
+    /// Dovecot has no more to offer than its auth protocol; gatepost offers all `sockets`, and those for a Dovecot that
+    /// may be started beside it.
+    fn start(answerer: Answerer, directory: &Path, sockets: Vec<Socket>) -> Self {
+        let mailboxes = [ALICE, BOB, CAROL];
+        match answerer {
+            Answerer::Dovecot => {
+                let listeners = sockets.iter().filter(|socket| socket.protocol == "auth");
+                let text = listeners.fold(String::new(), |mut text, Socket { path, .. }| {
+                    let path = path.display();
+                    let _ = write!(text, "service auth {{\n  unix_listener {path} {{\n    mode = 0666\n  }}\n}}\n");
+                    text
+                });
+                fs::write(directory.join("local.conf"), text).expect("cannot write Dovecot's local.conf");
+                Self::Dovecot(Dovecot::start(directory, Version::V2_3, answerer, &mailboxes))
+            }
+            Answerer::Gatepost => {
+                make_run_directory(directory);
+                let sockets = [sockets, sockets_below(directory)].concat();
+                let gatepost = Gatepost::start(directory, sockets, "");
+                add_accounts(&gatepost, &mailboxes);
+                Self::Gatepost(gatepost)
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Logins through a real Postfix, answered by Dovecot's auth process and by gatepost.
+//!
+//! What an SMTP client hears is written out; where the two differ, both answers are.
+
+use gatepost_harness::client::{encoded, plain};
+use gatepost_harness::dovecot::{Answerer, Mailbox};
+use gatepost_harness::mailhost::{ALICE, BOB, CAROL, NOBODY};
+use gatepost_harness::smtp::{self, exchange};
+use gatepost_harness::submission::Submission;
+
+macro_rules! answered_by {
+    ($module:ident, $answerer:ident: $($test:ident),+ $(,)?) => {
+        mod $module {
+            use super::{Answerer, Submission};
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&Submission::on_postfix(Answerer::$answerer));
+                }
+            )+
+        }
+    };
+}
+
+answered_by! { dovecot, Dovecot:
+    right_password_may_send,
+    wrong_password_and_unknown_user_hear_the_same,
+    disabled_user_may_not_send_unless_dovecot_answers,
+    cancelled_exchange_leaves_the_session_usable,
+    broken_exchange_is_refused_and_leaves_the_session_usable,
+    outage_is_temporary_unless_dovecot_answers,
+}
+
+const ACCEPTED: &str = "235 2.7.0 Authentication successful";
+const REFUSED: &str = "535 5.7.8 Error: authentication failed: (reason unavailable)";
+const NOT_NOW: &str = "454 4.7.0 Temporary authentication failure: Connection lost to authentication server";
+
+fn right_password_may_send(host: &Submission) {
+    for Mailbox { user, password, .. } in [ALICE, BOB] {
+        for mechanism in ["PLAIN", "LOGIN"] {
+            assert_eq!(host.log_in(mechanism, user, password), ACCEPTED, "{user} by {mechanism}");
+        }
+        let spoken: [(&str, &[String]); 2] = [
+            ("AUTH PLAIN", &[plain(user, password)]),
+            (&format!("AUTH LOGIN {}", encoded(user)), &[encoded(password)]),
+        ];
+        for (command, answers) in spoken {
+            assert_eq!(exchange(&mut smtp::connect(host.smtp), command, answers), ACCEPTED, "{user} by {command}");
+        }
+    }
+}
+
+fn wrong_password_and_unknown_user_hear_the_same(host: &Submission) {
+    for mechanism in ["PLAIN", "LOGIN"] {
+        assert_eq!(host.log_in(mechanism, ALICE.user, BOB.password), REFUSED, "wrong by {mechanism}");
+        assert_eq!(host.log_in(mechanism, NOBODY, ALICE.password), REFUSED, "unknown by {mechanism}");
+    }
+}
+
+/// Postfix does not look at `nologin`, which is how Dovecot says that a user is disabled.
+fn disabled_user_may_not_send_unless_dovecot_answers(host: &Submission) {
+    assert_eq!(host.log_in("PLAIN", CAROL.user, ALICE.password), REFUSED);
+    let heard = host.log_in("PLAIN", CAROL.user, CAROL.password);
+    match host.answerer() {
+        Answerer::Dovecot => assert_eq!(heard, ACCEPTED),
+        Answerer::Gatepost => assert!(heard.starts_with("535 5.7.8 "), "{heard}"),
+    }
+}
+
+fn cancelled_exchange_leaves_the_session_usable(host: &Submission) {
+    let mut client = smtp::connect(host.smtp);
+    for command in ["AUTH PLAIN", "AUTH LOGIN"] {
+        assert_eq!(exchange(&mut client, command, &["*".to_owned()]), "501 5.7.0 Authentication aborted");
+    }
+    assert_eq!(exchange(&mut client, &format!("AUTH PLAIN {}", plain(ALICE.user, ALICE.password)), &[]), ACCEPTED);
+}
+
+fn broken_exchange_is_refused_and_leaves_the_session_usable(host: &Submission) {
+    let mut client = smtp::connect(host.smtp);
+    for broken in ["AUTH PLAIN =", &format!("AUTH PLAIN {}", encoded("no NUL at all"))] {
+        client.send(broken);
+        let heard = client.read_line();
+        assert!(heard.starts_with("535 5.7.8 "), "{broken}: {heard}");
+    }
+    assert_eq!(exchange(&mut client, &format!("AUTH PLAIN {}", plain(ALICE.user, ALICE.password)), &[]), ACCEPTED);
+}
+
+/// Postfix takes any FAIL for a wrong password, whatever its code; Dovecot's auth has nothing else to say.
+fn outage_is_temporary_unless_dovecot_answers(host: &Submission) {
+    host.lose_the_store();
+    for (user, password) in [(ALICE.user, ALICE.password), (ALICE.user, BOB.password), (NOBODY, ALICE.password)] {
+        for mechanism in ["PLAIN", "LOGIN"] {
+            let heard = host.log_in(mechanism, user, password);
+            match host.answerer() {
+                Answerer::Dovecot => assert!(heard.starts_with("535 5.7.8 "), "{user} by {mechanism}: {heard}"),
+                Answerer::Gatepost => assert_eq!(heard, NOT_NOW, "{user} by {mechanism}"),
+            }
+        }
+    }
+    host.mend_the_store();
+    if host.answerer() == Answerer::Gatepost {
+        assert_eq!(host.log_in("PLAIN", ALICE.user, ALICE.password), ACCEPTED);
+    }
+}

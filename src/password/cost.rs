@@ -2,7 +2,7 @@
 //!
 //! Trusts: nothing. Whoever can write a hash (an import, an admin of one domain) could otherwise ask for 4 GiB or 2^31
 //!         rounds; the demand is read from the text and judged before anything is computed.
-//! Limits: time is estimated from the rounds and the speed of one core of 2020 or so; a slow machine takes longer.
+//! Limits: time is estimated from the rounds and what each took on one core of an AMD EPYC; a slow machine takes longer.
 
 use std::time::Duration;
 

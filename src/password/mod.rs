@@ -40,21 +40,25 @@ use crate::account::StoredHash;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     #[error(
-        "the stored hash is of a scheme {name:?} that nobody here knows; set a new password, or import a hash of one that `doveadm pw -l` lists"
+        "the stored hash is of a scheme {name:?} that nobody here knows; \
+         set a new password, or import a hash of one that `doveadm pw -l` lists"
     )]
     UnknownScheme { name: String },
     #[error("the stored {scheme} hash cannot be read: {what}; set a new password, or import the hash again")]
     Malformed { scheme: Scheme, what: &'static str },
     #[error(
-        "the stored {scheme} hash asks for {asked_kib} KiB of memory, the ceiling is {ceiling_kib}; set a new password, or raise `[hash] ceiling_memory_kib`"
+        "the stored {scheme} hash asks for {asked_kib} KiB of memory, the ceiling is {ceiling_kib}; \
+         set a new password, or raise `[hash] ceiling_memory_kib`"
     )]
     TooMuchMemory { scheme: Scheme, asked_kib: u64, ceiling_kib: u64 },
     #[error(
-        "the stored {scheme} hash asks for about {asked:.1?} of computing, the ceiling is {ceiling:.1?}; set a new password, or raise `[hash] ceiling_time`"
+        "the stored {scheme} hash asks for about {asked:.1?} of computing, the ceiling is {ceiling:.1?}; \
+         set a new password, or raise `[hash] ceiling_time`"
     )]
     TooMuchTime { scheme: Scheme, asked: Duration, ceiling: Duration },
     #[error(
-        "no memory left to verify a {scheme} hash of {asked_kib} KiB; lower `[hash] ceiling_memory_kib` or `[hash] threads`"
+        "no memory left to verify a {scheme} hash of {asked_kib} KiB; \
+         lower `[hash] ceiling_memory_kib` or `threads`"
     )]
     OutOfMemory { scheme: Scheme, asked_kib: u64 },
 }
@@ -70,7 +74,7 @@ pub enum HashError {
 
 /// Whether `secret` is the password that `hash` was made from, for the account `user`.
 ///
-/// A secret that could be nobody's password (longer than 256 bytes, not UTF-8, with control characters) is wrong at once.
+/// What can be nobody's password (longer than 256 bytes, not UTF-8, with control characters) is wrong at once.
 ///
 /// # Errors
 /// When the hash cannot be read, or would cost more than `ceilings` allow: then it has not been computed.
@@ -116,7 +120,7 @@ pub fn dummy(cost: &Cost) -> StoredHash {
 
 /// Whether `hash`, just verified with `secret`, should be replaced by a new one of `cost`.
 ///
-/// Never when the scheme ignored part of the secret: the new hash would hold its owner to the part that was ignored.
+/// Never when the scheme ignored part of the secret: whoever types another ending, as before, would then be refused.
 #[must_use]
 pub fn needs_rehash(secret: &Secret, hash: &StoredHash, cost: &Cost) -> bool {
     let Some(password) = policy::shape(secret.expose()) else {
@@ -195,6 +199,16 @@ fn equal(left: &[u8], right: &[u8]) -> bool {
 mod tests {
     use super::testing::{cheap, check};
     use super::*;
+
+    #[test]
+    fn an_error_names_the_setting_that_would_help() {
+        let greedy = "{ARGON2ID}$argon2id$v=19$m=4194304,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA";
+        assert_eq!(
+            check("secret", greedy).unwrap_err().to_string(),
+            "the stored ARGON2ID hash asks for 4194304 KiB of memory, the ceiling is 262144; \
+             set a new password, or raise `[hash] ceiling_memory_kib`"
+        );
+    }
 
     #[test]
     fn a_new_hash_fits_its_password_and_no_other() {

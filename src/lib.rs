@@ -5,6 +5,7 @@ pub mod authenticate;
 pub mod config;
 pub mod daemon;
 pub mod hash_pool;
+pub mod import;
 pub mod listen;
 pub mod password;
 pub mod serve;

@@ -11,8 +11,8 @@ use crate::account::{Account, Username};
 const USERDB_PREFIX: &str = "userdb_";
 
 /// Passdb fields that Dovecot's own auth service acts on and never puts on the wire
-/// (Dovecot 2.3.19 `src/auth/auth-request.c`).
-const NEVER_ON_THE_WIRE: [&str; 10] = [
+/// (Dovecot 2.3.19 `src/auth/auth-request.c`), and `shell`, a column of its passwd-file that it reads past.
+const NEVER_ON_THE_WIRE: [&str; 11] = [
     "password",
     "allow_nets",
     "allow_real_nets",
@@ -23,6 +23,7 @@ const NEVER_ON_THE_WIRE: [&str; 10] = [
     "noauthenticate",
     "nodelay",
     "user",
+    "shell",
 ];
 
 /// What a template's values may hold, in the notation of Dovecot 2.4 and in that of all before.

@@ -211,6 +211,15 @@ pub enum CredentialName {
     Application(u64),
 }
 
+impl fmt::Display for CredentialName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Main => formatter.write_str("main"),
+            Self::Application(number) => number.fmt(formatter),
+        }
+    }
+}
+
 /// One password of an account, as stored.
 #[derive(Clone, Debug)]
 pub struct Credential {

@@ -1,7 +1,9 @@
 //! gatepost: the place where a mail system's passwords live.
 
 pub mod account;
+pub mod administer;
 pub mod authenticate;
+pub mod change_password;
 pub mod config;
 pub mod daemon;
 pub mod hash_pool;

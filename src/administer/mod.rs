@@ -1,0 +1,328 @@
+//! Administer: domains and mailboxes made, changed and removed. The API and the command call it.
+//!
+//! Trusts: the door that calls it to have checked that its caller may administer the domain.
+//! Fails:  with [`NotDone`]; nothing was written then.
+//! Limits: a setting that is already so is no change: no row, and nobody is logged out by it.
+
+mod values;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gatepost_protocol::Secret;
+use jiff::Timestamp;
+
+use crate::account::{Account, AccountType, DomainName, Generation, Username};
+use crate::change_password::{ChangePassword, Moment, NewPassword, NotDone, Prepared, Refused};
+use crate::store::{
+    AccountPage, Author, Change, Committed, Conflict, Domain, LoginEntry, NewAccount, RowNumber, Store,
+};
+
+/// A mailbox to be made.
+#[derive(Debug)]
+pub struct AccountRequest {
+    pub username: Username,
+    pub password: NewPassword,
+    pub name: Option<String>,
+    pub quota: Option<u64>,
+    pub enabled: bool,
+    pub account_type: AccountType,
+    pub main_password_for_mail: bool,
+    pub fields: BTreeMap<String, String>,
+}
+
+/// A mailbox that was made.
+#[derive(Debug)]
+pub struct AccountMade {
+    pub account: Account,
+    /// What was generated, for the one who asked to hear it.
+    pub generated: Option<Secret>,
+    pub receipt: RowNumber,
+}
+
+/// What to change of a mailbox; `None` leaves as it is.
+#[derive(Debug, Default)]
+pub struct AccountSettings {
+    pub name: Option<Option<String>>,
+    pub quota: Option<Option<u64>>,
+    pub enabled: Option<bool>,
+    pub account_type: Option<AccountType>,
+    pub main_password_for_mail: Option<bool>,
+    /// The whole map: what is not in it is gone.
+    pub fields: Option<BTreeMap<String, String>>,
+}
+
+/// What took rights away: the generation it left, and its row.
+#[derive(Clone, Copy, Debug)]
+pub struct LoggedOut {
+    pub generation: Generation,
+    pub receipt: RowNumber,
+}
+
+/// The use cases, with what they need.
+#[derive(Clone, Debug)]
+pub struct Administer {
+    store: Arc<dyn Store>,
+    passwords: ChangePassword,
+}
+
+impl Administer {
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, passwords: ChangePassword) -> Self {
+        Self { store, passwords }
+    }
+
+    /// All domains.
+    ///
+    /// # Errors
+    /// Only "not now".
+    pub async fn domains(&self) -> Result<Vec<Domain>, NotDone> {
+        Ok(self.store.domains().await?)
+    }
+
+    /// Makes a domain.
+    ///
+    /// # Errors
+    /// Refused when it exists, or its profile does not.
+    pub async fn add_domain(&self, domain: Domain, author: &Author, now: Timestamp) -> Result<Domain, NotDone> {
+        self.require_profile(&domain.profile)?;
+        values::check_quota(domain.default_quota)?;
+        let Domain { name, profile, default_quota } = domain.clone();
+        let change = Change::AddDomain { domain: name, profile, default_quota };
+        self.store.commit(&[change], author, now).await?;
+        Ok(domain)
+    }
+
+    /// Changes a domain's profile, default quota, or both.
+    ///
+    /// # Errors
+    /// Refused when there is no such domain or profile.
+    pub async fn set_domain(
+        &self,
+        name: &DomainName,
+        profile: Option<String>,
+        default_quota: Option<Option<u64>>,
+        author: &Author,
+        now: Timestamp,
+    ) -> Result<Domain, NotDone> {
+        if let Some(profile) = &profile {
+            self.require_profile(profile)?;
+        }
+        values::check_quota(default_quota.flatten())?;
+        if profile.is_some() || default_quota.is_some() {
+            let change = Change::SetDomain { domain: name.clone(), profile, default_quota };
+            self.store.commit(&[change], author, now).await?;
+        }
+        Ok(self.store.domain(name).await?.ok_or(Conflict::NoDomain)?)
+    }
+
+    /// Removes a domain without accounts.
+    ///
+    /// # Errors
+    /// Refused when there is none, or it has accounts.
+    pub async fn remove_domain(&self, name: &DomainName, author: &Author, now: Timestamp) -> Result<(), NotDone> {
+        self.store.commit(&[Change::RemoveDomain { domain: name.clone() }], author, now).await?;
+        Ok(())
+    }
+
+    /// A page of accounts. Of a domain that is not there, that is said rather than "none".
+    ///
+    /// # Errors
+    /// Refused when the page names a domain that does not exist.
+    pub async fn accounts(&self, page: &AccountPage) -> Result<Vec<Account>, NotDone> {
+        if let Some(name) = &page.domain {
+            self.store.domain(name).await?.ok_or(Conflict::NoDomain)?;
+        }
+        Ok(self.store.accounts(page).await?)
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// Refused when there is none.
+    pub async fn account(&self, user: &Username) -> Result<Account, NotDone> {
+        Ok(self.store.account(user).await?.ok_or(Conflict::NoAccount)?)
+    }
+
+    /// Makes an account with its main password.
+    ///
+    /// # Errors
+    /// Refused when it exists, its domain does not, the password or one of the values may not be.
+    pub async fn add_account(
+        &self,
+        request: AccountRequest,
+        author: &Author,
+        moment: Moment,
+    ) -> Result<AccountMade, NotDone> {
+        values::check_name(request.name.as_deref())?;
+        values::check_quota(request.quota)?;
+        values::check_fields(&request.fields)?;
+        let domain = self.store.domain(&request.username.domain()).await?.ok_or(Conflict::NoDomain)?;
+        if self.store.generation(&request.username).await?.is_some() {
+            return Err(Conflict::AccountExists.into());
+        }
+        let Prepared { hash, generated } =
+            self.passwords.prepare(request.password, &domain.profile, moment.deadline).await?;
+        let user = request.username.clone();
+        let new_account = NewAccount {
+            username: request.username,
+            hash,
+            name: request.name,
+            quota: request.quota,
+            enabled: request.enabled,
+            account_type: request.account_type,
+            main_password_for_mail: request.main_password_for_mail,
+            fields: request.fields,
+        };
+        let committed = self.store.commit(&[Change::AddAccount(new_account)], author, moment.now).await?;
+        Ok(AccountMade { account: self.account(&user).await?, generated, receipt: committed.row })
+    }
+
+    /// Changes what the settings name, all of it or nothing.
+    ///
+    /// # Errors
+    /// Refused when there is no such account, or one of the values may not be.
+    pub async fn set_account(
+        &self,
+        user: &Username,
+        settings: AccountSettings,
+        author: &Author,
+        now: Timestamp,
+    ) -> Result<Account, NotDone> {
+        values::check_name(settings.name.as_ref().and_then(Option::as_deref))?;
+        values::check_quota(settings.quota.flatten())?;
+        if let Some(fields) = &settings.fields {
+            values::check_fields(fields)?;
+        }
+        let account = self.account(user).await?;
+        let changes = changes(&account, settings);
+        if changes.is_empty() {
+            return Ok(account);
+        }
+        self.store.commit(&changes, author, now).await?;
+        self.account(user).await
+    }
+
+    /// Removes an account and everything of it.
+    ///
+    /// # Errors
+    /// Refused when there is none.
+    pub async fn remove_account(&self, user: &Username, author: &Author, now: Timestamp) -> Result<(), NotDone> {
+        self.store.commit(&[Change::RemoveAccount { user: user.clone() }], author, now).await?;
+        Ok(())
+    }
+
+    /// Voids everything that was granted to the user: sessions, cached logins, logins on their way.
+    ///
+    /// # Errors
+    /// Refused when there is no such account.
+    pub async fn log_out(&self, user: &Username, author: &Author, now: Timestamp) -> Result<LoggedOut, NotDone> {
+        let Committed { row, generation } =
+            self.store.commit(&[Change::LogOut { user: user.clone() }], author, now).await?;
+        Ok(LoggedOut { generation: generation.ok_or(Conflict::NoAccount)?, receipt: row })
+    }
+
+    /// The account's generation: what was granted under a lower one is void.
+    ///
+    /// # Errors
+    /// Refused when there is no such account.
+    pub async fn generation(&self, user: &Username) -> Result<Generation, NotDone> {
+        Ok(self.store.generation(user).await?.ok_or(Conflict::NoAccount)?)
+    }
+
+    /// The newest attempts to log in to the account, newest first.
+    ///
+    /// # Errors
+    /// Refused when there is no such account.
+    pub async fn logins(&self, user: &Username, limit: u32) -> Result<Vec<LoginEntry>, NotDone> {
+        self.generation(user).await?;
+        Ok(self.store.logins(user, limit).await?)
+    }
+
+    fn require_profile(&self, profile: &str) -> Result<(), Refused> {
+        if self.passwords.has_profile(profile) { Ok(()) } else { Err(Refused::NoProfile) }
+    }
+}
+
+/// The changes that make the account what the settings say; one that is so already is none.
+fn changes(account: &Account, settings: AccountSettings) -> Vec<Change> {
+    let user = &account.username;
+    let mut changes = Vec::new();
+    if let Some(name) = settings.name.filter(|name| *name != account.name) {
+        changes.push(Change::SetName { user: user.clone(), name });
+    }
+    if let Some(quota) = settings.quota.filter(|quota| *quota != account.quota) {
+        changes.push(Change::SetQuota { user: user.clone(), quota });
+    }
+    if let Some(account_type) = settings.account_type.filter(|kind| *kind != account.account_type) {
+        changes.push(Change::SetType { user: user.clone(), account_type });
+    }
+    if let Some(fields) = settings.fields.filter(|fields| *fields != account.fields) {
+        changes.push(Change::SetFields { user: user.clone(), fields });
+    }
+    if let Some(on) = settings.main_password_for_mail.filter(|on| *on != account.main_password_for_mail) {
+        changes.push(Change::SetMainPasswordForMail { user: user.clone(), on });
+    }
+    match settings.enabled.filter(|enabled| *enabled != account.enabled) {
+        Some(true) => changes.push(Change::Enable { user: user.clone() }),
+        Some(false) => changes.push(Change::Disable { user: user.clone() }),
+        None => {}
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ChangeKind;
+
+    fn account() -> Account {
+        Account {
+            username: "ann@example.org".parse().expect("a valid name"),
+            name: Some("Ann".to_owned()),
+            quota: Some(7),
+            enabled: true,
+            account_type: AccountType::Person,
+            main_password_for_mail: true,
+            fields: BTreeMap::new(),
+            generation: Generation(1),
+        }
+    }
+
+    #[test]
+    fn what_is_so_already_is_no_change() {
+        let settings = AccountSettings {
+            name: Some(Some("Ann".to_owned())),
+            quota: Some(Some(7)),
+            enabled: Some(true),
+            account_type: Some(AccountType::Person),
+            main_password_for_mail: Some(true),
+            fields: Some(BTreeMap::new()),
+        };
+        assert!(changes(&account(), settings).is_empty());
+    }
+
+    #[test]
+    fn each_setting_is_a_row_of_its_own() {
+        let settings = AccountSettings {
+            name: Some(None),
+            quota: Some(None),
+            enabled: Some(false),
+            account_type: Some(AccountType::Shared),
+            main_password_for_mail: Some(false),
+            fields: Some(BTreeMap::from([("nodelay".to_owned(), String::new())])),
+        };
+        let kinds: Vec<ChangeKind> = changes(&account(), settings).iter().map(Change::kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                ChangeKind::NameSet,
+                ChangeKind::QuotaSet,
+                ChangeKind::TypeSet,
+                ChangeKind::FieldsSet,
+                ChangeKind::MainPasswordForMailOff,
+                ChangeKind::Disabled,
+            ]
+        );
+    }
+}

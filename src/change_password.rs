@@ -1,0 +1,191 @@
+//! Change a password: the right to → policy, all reasons at once → hash → one transaction → receipt.
+//!
+//! Every door calls this, so none can forget a step. What makes an account hashes its first password here too.
+//!
+//! Trusts: the door that calls [`ChangePassword::reset`] to have checked that its caller may.
+//! Fails:  with [`NotDone`], which keeps "no" apart from "not now"; in both cases nothing was written.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use gatepost_protocol::Secret;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::account::{Generation, StoredHash, Username};
+use crate::config::{DEFAULT_POLICY, Live};
+use crate::hash_pool::{HashPool, PoolError};
+use crate::password::policy::{Policy, Reason};
+use crate::password::{self, Ceilings, VerifyError, generator};
+use crate::store::{Author, Change, CommitError, Conflict, RowNumber, Store, StoreError};
+
+/// When something was asked for, and until when hashing for it is worth the while.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: Timestamp,
+    pub deadline: Instant,
+}
+
+/// A password to be set.
+#[derive(Debug)]
+pub enum NewPassword {
+    Chosen(Secret),
+    /// Made here, and told once in the answer.
+    Generated,
+    /// Made elsewhere. No policy can look into it; its scheme must be known and its cost within the ceilings.
+    Hashed(StoredHash),
+}
+
+/// A password that has been set.
+#[derive(Debug)]
+pub struct PasswordSet {
+    /// What was generated, for the one who asked to hear it.
+    pub generated: Option<Secret>,
+    pub generation: Generation,
+    pub receipt: RowNumber,
+}
+
+/// Why nothing was changed: only one of the two is worth trying again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDone {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error(transparent)]
+    NotNow(#[from] NotNow),
+}
+
+/// "No": what was asked for cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    #[error("the password does not meet the policy")]
+    Policy(Vec<Reason>),
+    #[error("the hash cannot be used: {0}")]
+    Hash(VerifyError),
+    #[error("there is no password profile of that name; the configuration's `[policy.NAME]` sections name them")]
+    NoProfile,
+    /// A value that no account can have; the text says which and why.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// "Not now": the same may work in a moment.
+#[derive(Debug, thiserror::Error)]
+pub enum NotNow {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot hash the password: {0}")]
+    Hashing(#[from] PoolError),
+    #[error("cannot draw random bytes: {0}")]
+    Randomness(getrandom::Error),
+}
+
+impl From<Conflict> for NotDone {
+    fn from(conflict: Conflict) -> Self {
+        Self::Refused(conflict.into())
+    }
+}
+
+impl From<StoreError> for NotDone {
+    fn from(error: StoreError) -> Self {
+        Self::NotNow(error.into())
+    }
+}
+
+impl From<CommitError> for NotDone {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict(conflict) => conflict.into(),
+            CommitError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// A password that may be set, hashed.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) hash: StoredHash,
+    pub(crate) generated: Option<Secret>,
+}
+
+/// The use case, with what it needs.
+#[derive(Clone, Debug)]
+pub struct ChangePassword {
+    store: Arc<dyn Store>,
+    hash_pool: Arc<HashPool>,
+    live: watch::Receiver<Arc<Live>>,
+    ceilings: Ceilings,
+}
+
+impl ChangePassword {
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        hash_pool: Arc<HashPool>,
+        live: watch::Receiver<Arc<Live>>,
+        ceilings: Ceilings,
+    ) -> Self {
+        Self { store, hash_pool, live, ceilings }
+    }
+
+    /// Sets the main password without asking for the current one.
+    ///
+    /// # Errors
+    /// [`Refused`] when there is no such account or the password may not be; [`NotNow`] when it could not be tried.
+    pub async fn reset(
+        &self,
+        user: &Username,
+        password: NewPassword,
+        author: &Author,
+        moment: Moment,
+    ) -> Result<PasswordSet, NotDone> {
+        let record = self.store.login_record(user).await?.ok_or(Conflict::NoAccount)?;
+        let Prepared { hash, generated } = self.prepare(password, &record.domain.profile, moment.deadline).await?;
+        let change = Change::SetPassword { user: user.clone(), hash, expected: None };
+        let committed = self.store.commit(&[change], author, moment.now).await?;
+        let generation = committed.generation.ok_or(Conflict::NoAccount)?;
+        Ok(PasswordSet { generated, generation, receipt: committed.row })
+    }
+
+    /// Checks the password against the profile's policy and hashes it.
+    pub(crate) async fn prepare(
+        &self,
+        password: NewPassword,
+        profile: &str,
+        deadline: Instant,
+    ) -> Result<Prepared, NotDone> {
+        let policy = self.policy(profile);
+        let (secret, generated) = match password {
+            NewPassword::Hashed(hash) => {
+                password::inspect(&hash, &self.ceilings).map_err(Refused::Hash)?;
+                return Ok(Prepared { hash, generated: None });
+            }
+            NewPassword::Generated => {
+                let secret = generator::generate(&policy, &random()?);
+                (secret.clone(), Some(secret))
+            }
+            NewPassword::Chosen(secret) => (secret, None),
+        };
+        policy.check(&secret).map_err(Refused::Policy)?;
+        let hash = self.hash_pool.hash(secret, random()?, deadline).await.map_err(NotNow::Hashing)?;
+        Ok(Prepared { hash, generated })
+    }
+
+    /// Whether a domain may name this profile.
+    pub(crate) fn has_profile(&self, profile: &str) -> bool {
+        self.live.borrow().policies.contains_key(profile)
+    }
+
+    /// A profile that has gone from the configuration leaves its domains with the default, never with no policy.
+    fn policy(&self, profile: &str) -> Policy {
+        let policies = &self.live.borrow().policies;
+        policies.get(profile).or_else(|| policies.get(DEFAULT_POLICY)).cloned().unwrap_or_default()
+    }
+}
+
+fn random() -> Result<[u8; 16], NotNow> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(NotNow::Randomness)?;
+    Ok(bytes)
+}

@@ -16,3 +16,4 @@ pub mod store;
 pub mod telemetry;
 pub mod throttle;
 pub mod userdb;
+pub mod web;

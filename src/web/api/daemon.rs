@@ -1,0 +1,26 @@
+//! Daemon: what the process says of itself to those who run it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::web::WebState;
+use crate::web::guard::Admin;
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StatusView {
+    pub(crate) version: String,
+    pub(crate) ready: bool,
+    /// Why not ready.
+    pub(crate) problem: Option<String>,
+}
+
+/// Whether the daemon can work now, and why not.
+#[utoipa::path(get, path = "/status", tag = "daemon", responses((status = 200, body = StatusView)))]
+pub(super) async fn show_status(_: Admin, State(state): State<Arc<WebState>>) -> Json<StatusView> {
+    let problem = state.readiness.check().await.err();
+    Json(StatusView { version: env!("CARGO_PKG_VERSION").to_owned(), ready: problem.is_none(), problem })
+}

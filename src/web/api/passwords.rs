@@ -1,0 +1,102 @@
+//! Passwords: reset one, and log out everywhere.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use gatepost_protocol::Secret;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{moment, user_of};
+use crate::account::StoredHash;
+use crate::change_password::NewPassword;
+use crate::web::WebState;
+use crate::web::guard::Admin;
+use crate::web::input::{Body, SecretText};
+use crate::web::problem::Problem;
+
+/// Exactly one of the three.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PasswordBody {
+    #[schema(value_type = Option<String>, format = Password)]
+    new: Option<SecretText>,
+    /// A `{SCHEME}…` string.
+    #[schema(value_type = Option<String>, format = Password)]
+    hash: Option<SecretText>,
+    generate: Option<bool>,
+}
+
+/// A password that was set.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(crate) struct PasswordSet {
+    /// What was generated; told only here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) password: Option<String>,
+    pub(crate) generation: u64,
+    pub(crate) receipt: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct LoggedOut {
+    pub(crate) generation: u64,
+    pub(crate) receipt: u64,
+}
+
+/// Sets the main password without asking for the current one.
+#[utoipa::path(
+    put, path = "/accounts/{user}/password", tag = "passwords", request_body = PasswordBody,
+    params(("user" = String, Path)),
+    responses(
+        (status = 200, body = PasswordSet), (status = 404, body = Problem), (status = 422, body = Problem),
+        (status = 503, body = Problem)
+    )
+)]
+pub(super) async fn reset_password(
+    Admin(author): Admin,
+    State(state): State<Arc<WebState>>,
+    Path(user): Path<String>,
+    Body(body): Body<PasswordBody>,
+) -> Result<Json<PasswordSet>, Problem> {
+    let user = user_of(&state, &user)?;
+    let password = new_password(("new", body.new), body.hash, body.generate)?;
+    let set = state.change_password.reset(&user, password, &author, moment()).await?;
+    Ok(Json(PasswordSet { password: set.generated.map(told), generation: set.generation.0, receipt: set.receipt.0 }))
+}
+
+/// Ends whatever was granted to the user: sessions, remembered logins, logins on their way.
+#[utoipa::path(
+    post, path = "/accounts/{user}/logout", tag = "passwords", params(("user" = String, Path)),
+    responses((status = 200, body = LoggedOut), (status = 404, body = Problem))
+)]
+pub(super) async fn log_out(
+    Admin(author): Admin,
+    State(state): State<Arc<WebState>>,
+    Path(user): Path<String>,
+) -> Result<Json<LoggedOut>, Problem> {
+    let logged_out = state.administer.log_out(&user_of(&state, &user)?, &author, Timestamp::now()).await?;
+    Ok(Json(LoggedOut { generation: logged_out.generation.0, receipt: logged_out.receipt.0 }))
+}
+
+/// The one password that a body gives, in the one way it gives it; `chosen` comes with its name in that body.
+pub(super) fn new_password(
+    chosen: (&'static str, Option<SecretText>),
+    hash: Option<SecretText>,
+    generate: Option<bool>,
+) -> Result<NewPassword, Problem> {
+    match (chosen, hash, generate) {
+        ((_, Some(secret)), None, None | Some(false)) => Ok(NewPassword::Chosen(secret.into_secret())),
+        ((_, None), Some(hash), None | Some(false)) => Ok(NewPassword::Hashed(StoredHash::new(hash.into_text()))),
+        ((_, None), None, Some(true)) => Ok(NewPassword::Generated),
+        ((name, _), ..) => {
+            Err(Problem::invalid(format!("send exactly one of `{name}`, `hash` and `generate` (as true)")))
+        }
+    }
+}
+
+/// A generated password as text, for the answer that tells it.
+pub(super) fn told(secret: Secret) -> String {
+    String::from_utf8_lossy(secret.expose()).into_owned()
+}

@@ -4,6 +4,7 @@ pub mod account;
 pub mod administer;
 pub mod authenticate;
 pub mod change_password;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod hash_pool;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authenticate::Authenticator;
+use crate::change_password::ChangePassword;
 use crate::config::{self, Config, ConfigError, Live, Protocol};
 use crate::hash_pool::HashPool;
 use crate::listen::{self, Connection, Inherited, ListenError, Listener};
@@ -28,7 +29,9 @@ use crate::serve::{Gate, dovecot_client, dovecot_dict, dovecot_master, postfix};
 use crate::sessions::history::history;
 use crate::store::Store;
 use crate::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
+use crate::telemetry::logging::Logging;
 use crate::throttle::Throttle;
+use crate::web::{Surface, Web};
 use signals::{Request, Signals};
 
 /// Connections have so long to tell their clients what is decided; with it a restart stays under five seconds.
@@ -53,29 +56,37 @@ pub enum StartError {
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(config: Config, file: Option<PathBuf>) -> Result<(), StartError> {
+pub fn run(config: Config, file: Option<PathBuf>, logging: Logging) -> Result<(), StartError> {
     forbid_cores().map_err(|cause| StartError::System { doing: "forbid core files", cause })?;
     let inherited = Inherited::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|cause| StartError::System { doing: "start the runtime", cause })?;
-    let outcome = runtime.block_on(serve(config, file, inherited));
+    let outcome = runtime.block_on(serve(config, file, &logging, inherited));
     // Whatever still runs has had its time.
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome
 }
 
-async fn serve(config: Config, file: Option<PathBuf>, inherited: Inherited) -> Result<(), StartError> {
+async fn serve(
+    config: Config,
+    file: Option<PathBuf>,
+    logging: &Logging,
+    inherited: Inherited,
+) -> Result<(), StartError> {
     let mut signals = Signals::install().map_err(|cause| StartError::System { doing: "handle signals", cause })?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.fixed.store_path, &SqliteOptions::default()).await?);
     let pool = HashPool::start(config.fixed.hash.clone())
         .map_err(|cause| StartError::System { doing: "start the hash threads", cause })?;
+    let pool = Arc::new(pool);
     let throttle = Arc::new(Throttle::new(config.live.throttle.clone(), Instant::now()));
     let (history, entries) = history(Arc::clone(&store));
     let (live, current) = watch::channel(Arc::new(config.live.clone()));
     let authenticator =
-        Authenticator::new(Arc::clone(&store), Arc::new(pool), Arc::clone(&throttle), history, current.clone());
+        Authenticator::new(Arc::clone(&store), Arc::clone(&pool), Arc::clone(&throttle), history, current.clone());
+    let change_password = ChangePassword::new(Arc::clone(&store), pool, current.clone(), config.fixed.hash.ceilings);
+    let web = Web::new(Arc::clone(&store), change_password, current.clone());
     let gate = Arc::new(Gate {
         authenticator: Arc::new(authenticator),
         store,
@@ -93,7 +104,7 @@ async fn serve(config: Config, file: Option<PathBuf>, inherited: Inherited) -> R
     let (accepting, connections) = (TaskTracker::new(), TaskTracker::new());
     let writer = tokio::spawn(entries.run(stop_history.clone()));
     for listener in listeners {
-        accepting.spawn(accept(listener, Arc::clone(&gate), connections.clone(), stop.clone()));
+        accepting.spawn(accept(listener, Arc::clone(&gate), web.clone(), connections.clone(), stop.clone()));
     }
     tokio::spawn(notify::watchdog());
     notify::ready();
@@ -102,7 +113,7 @@ async fn serve(config: Config, file: Option<PathBuf>, inherited: Inherited) -> R
     loop {
         match signals.next().await {
             Request::Stop => break,
-            Request::Reload => reload(&config, file.as_deref(), &live, &throttle),
+            Request::Reload => reload(&config, file.as_deref(), &live, &throttle, logging),
         }
     }
 
@@ -126,7 +137,7 @@ fn forbid_cores() -> io::Result<()> {
 }
 
 /// Accepts until the daemon stops; the socket is closed then, so that nobody waits for a greeting in vain.
-async fn accept(listener: Listener, gate: Arc<Gate>, connections: TaskTracker, stop: CancellationToken) {
+async fn accept(listener: Listener, gate: Arc<Gate>, web: Web, connections: TaskTracker, stop: CancellationToken) {
     let open_to_all = listener.mode().is_some_and(|mode| mode.0 & 0o002 != 0);
     let settings = Arc::new(listener.settings().clone());
     loop {
@@ -134,10 +145,10 @@ async fn accept(listener: Listener, gate: Arc<Gate>, connections: TaskTracker, s
             connection = listener.accept() => connection,
             () = stop.cancelled() => return,
         };
-        let (settings, gate, stop) = (Arc::clone(&settings), Arc::clone(&gate), stop.clone());
+        let (settings, gate, web, stop) = (Arc::clone(&settings), Arc::clone(&gate), web.clone(), stop.clone());
         connections.spawn(async move {
             let peer = *connection.peer();
-            if let Err(error) = serve_connection(connection, &settings, open_to_all, gate, stop).await {
+            if let Err(error) = serve_connection(connection, &settings, open_to_all, gate, web, stop).await {
                 tracing::debug!(listener = settings.name, %peer, %error, "connection ended");
             }
         });
@@ -150,6 +161,7 @@ async fn serve_connection(
     settings: &config::Listener,
     open_to_all: bool,
     gate: Arc<Gate>,
+    web: Web,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let peer = *connection.peer();
@@ -160,12 +172,31 @@ async fn serve_connection(
         Protocol::Userdb => dovecot_master::serve(connection, peer, Role::Userdb, open_to_all, gate, stop).await,
         Protocol::Dict => dovecot_dict::serve(connection, peer, settings.credentials, gate, stop).await,
         Protocol::Socketmap => postfix::serve(connection, peer, gate, stop).await,
-        _ => Ok(()),
+        Protocol::Admin => {
+            web.serve(connection, Surface::Admin(peer), stop.cancelled_owned()).await;
+            Ok(())
+        }
+        Protocol::Http => {
+            web.serve(connection, Surface::Public(peer), stop.cancelled_owned()).await;
+            Ok(())
+        }
+        Protocol::Status => {
+            web.serve_status(connection, stop.cancelled_owned()).await;
+            Ok(())
+        }
+        // The configuration takes no listener of these.
+        Protocol::Policy | Protocol::Poppassd => Ok(()),
     }
 }
 
 /// Takes over what may change while the daemon runs; a bad file changes nothing.
-fn reload(started_with: &Config, file: Option<&std::path::Path>, live: &watch::Sender<Arc<Live>>, throttle: &Throttle) {
+fn reload(
+    started_with: &Config,
+    file: Option<&std::path::Path>,
+    live: &watch::Sender<Arc<Live>>,
+    throttle: &Throttle,
+    logging: &Logging,
+) {
     notify::reloading();
     match Config::load(file) {
         Ok(config) => {
@@ -173,6 +204,7 @@ fn reload(started_with: &Config, file: Option<&std::path::Path>, live: &watch::S
             if !differences.is_empty() {
                 tracing::warn!(settings = differences.join(", "), "these settings take effect only after a restart");
             }
+            logging.set_level(config.live.log_level);
             throttle.reconfigure(config.live.throttle.clone());
             live.send_replace(Arc::new(config.live));
             tracing::info!("configuration read again");

@@ -1,0 +1,344 @@
+//! `gatepost account` and `gatepost logins`: accounts, and who tried to log in to them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use clap::{Args, Subcommand};
+use hyper::Method;
+use serde::Serialize;
+
+use super::client::segment;
+use super::password::{PasswordSource, announce};
+use super::{Client, Failure, output};
+use crate::account::AccountType;
+use crate::web::{AccountList, AccountMade, AccountView, LoginList};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Make an account.
+    Add(Add),
+    /// List accounts.
+    List(List),
+    /// Show one account.
+    Show {
+        user: String,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change what the options name; the rest stays as it is.
+    Set(Set),
+    /// Refuse all logins, and end what was granted.
+    Disable { user: String },
+    /// Let the user log in again.
+    Enable { user: String },
+    /// Remove an account and everything of it but its name in the log.
+    Remove { user: String },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Add {
+    user: String,
+    #[command(flatten)]
+    password: PasswordSource,
+    /// The owner's name.
+    #[arg(long)]
+    name: Option<String>,
+    /// Bytes, or with K, M, G, T; 0 is no limit. Without it the domain's default holds.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    quota: Option<u64>,
+    /// Make it, but let nobody log in yet.
+    #[arg(long)]
+    disabled: bool,
+    /// person, shared or service.
+    #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
+    account_type: Option<AccountType>,
+    /// Refuse the main password to mail programs.
+    #[arg(long)]
+    no_main_password_for_mail: bool,
+    /// A field, `userdb_home=/srv/ann` or `nodelay=`; may be given more than once.
+    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = parse_field)]
+    fields: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only this domain's.
+    #[arg(long)]
+    domain: Option<String>,
+    /// Part of an address or of a name.
+    #[arg(long)]
+    query: Option<String>,
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    user: String,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct Settings {
+    /// The owner's name; empty for none.
+    #[arg(long)]
+    name: Option<String>,
+    /// Bytes, or with K, M, G, T; 0 is no limit, `default` is the domain's default.
+    #[arg(long, value_name = "SIZE", value_parser = parse_quota)]
+    quota: Option<Quota>,
+    /// person, shared or service.
+    #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
+    account_type: Option<AccountType>,
+    /// Whether mail programs may use the main password: true or false.
+    #[arg(long, value_name = "BOOL")]
+    main_password_for_mail: Option<bool>,
+    /// Set a field, `userdb_home=/srv/ann`; may be given more than once.
+    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = parse_field)]
+    fields: Vec<(String, String)>,
+    /// Remove a field; may be given more than once.
+    #[arg(long = "remove-field", value_name = "KEY")]
+    removed_fields: Vec<String>,
+}
+
+/// `gatepost logins USER`.
+#[derive(Debug, Args)]
+pub(super) struct Logins {
+    user: String,
+    #[arg(long)]
+    json: bool,
+}
+
+/// A quota of the account's own, or the domain's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Quota(Option<u64>);
+
+/// What a PATCH sends; absent is left as it is.
+#[derive(Debug, Default, Serialize)]
+struct Patch {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<Option<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
+    account_type: Option<AccountType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    main_password_for_mail: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<BTreeMap<String, String>>,
+}
+
+impl Verb {
+    pub(super) async fn run(self, connect: impl Future<Output = Result<Client, Failure>>) -> Result<(), Failure> {
+        match self {
+            Self::Add(add) => add.run(connect).await,
+            Self::List(list) => list.run(&mut connect.await?).await,
+            Self::Show { user, json } => {
+                let account: AccountView = connect.await?.get(&path(&user)).await?;
+                if json { output::json(&account) } else { show(&account) }
+            }
+            Self::Set(set) => set.run(&mut connect.await?).await,
+            Self::Disable { user } => enable(&mut connect.await?, &user, false).await,
+            Self::Enable { user } => enable(&mut connect.await?, &user, true).await,
+            Self::Remove { user } => {
+                connect.await?.delete(&path(&user)).await?;
+                output::line(&format!("{user} removed"))
+            }
+        }
+    }
+}
+
+impl Add {
+    /// The daemon is there before a password is asked for.
+    async fn run(self, connect: impl Future<Output = Result<Client, Failure>>) -> Result<(), Failure> {
+        #[derive(Serialize)]
+        struct Request<'a> {
+            user: &'a str,
+            #[serde(flatten)]
+            password: super::password::Given,
+            name: Option<&'a str>,
+            quota: Option<u64>,
+            enabled: bool,
+            #[serde(rename = "type")]
+            account_type: AccountType,
+            main_password_for_mail: bool,
+            fields: BTreeMap<String, String>,
+        }
+        let mut client = connect.await?;
+        let request = Request {
+            user: &self.user,
+            password: self.password.read("password")?,
+            name: self.name.as_deref(),
+            quota: self.quota,
+            enabled: !self.disabled,
+            account_type: self.account_type.unwrap_or_default(),
+            main_password_for_mail: !self.no_main_password_for_mail,
+            fields: self.fields.into_iter().collect(),
+        };
+        let made: AccountMade = client.send(Method::POST, "/accounts", &request).await?;
+        announce(made.password.as_deref())?;
+        output::line(&format!("{} added", made.account.user))
+    }
+}
+
+impl List {
+    async fn run(self, client: &mut Client) -> Result<(), Failure> {
+        let mut accounts = Vec::new();
+        let mut after = None;
+        loop {
+            let mut parameters = Vec::new();
+            for (key, value) in [("domain", &self.domain), ("q", &self.query), ("after", &after)] {
+                parameters.extend(value.as_ref().map(|value| format!("{key}={}", segment(value))));
+            }
+            let page: AccountList = client.get(&format!("/accounts?{}", parameters.join("&"))).await?;
+            accounts.extend(page.accounts);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if self.json {
+            return output::json(&accounts);
+        }
+        let row = |account: &AccountView| {
+            [
+                account.user.clone(),
+                state(account).to_owned(),
+                quota(account.quota),
+                account.name.clone().unwrap_or_default(),
+            ]
+        };
+        let rows: Vec<_> = accounts.iter().map(row).collect();
+        output::table(["USER", "STATE", "QUOTA", "NAME"], &rows)
+    }
+}
+
+impl Set {
+    async fn run(self, client: &mut Client) -> Result<(), Failure> {
+        let Settings { name, quota, account_type, main_password_for_mail, fields, removed_fields } = self.settings;
+        let fields = if fields.is_empty() && removed_fields.is_empty() {
+            None
+        } else {
+            let AccountView { fields: mut map, .. } = client.get(&path(&self.user)).await?;
+            map.retain(|key, _| !removed_fields.contains(key));
+            map.extend(fields);
+            Some(map)
+        };
+        let patch = Patch {
+            name: name.map(|name| Some(name).filter(|name| !name.is_empty())),
+            quota: quota.map(|Quota(quota)| quota),
+            account_type,
+            main_password_for_mail,
+            fields,
+            ..Patch::default()
+        };
+        let account: AccountView = client.send(Method::PATCH, &path(&self.user), &patch).await?;
+        show(&account)
+    }
+}
+
+impl Logins {
+    pub(super) async fn run(self, client: &mut Client) -> Result<(), Failure> {
+        let LoginList { logins } = client.get(&format!("{}/logins", path(&self.user))).await?;
+        if self.json {
+            return output::json(&logins);
+        }
+        let rows: Vec<_> = logins
+            .into_iter()
+            .map(|login| {
+                let outcome = if login.accepted { "accepted" } else { "refused" };
+                [login.at, outcome.to_owned(), login.service, login.origin, login.credential.unwrap_or_default()]
+            })
+            .collect();
+        output::table(["AT", "OUTCOME", "SERVICE", "FROM", "PASSWORD"], &rows)
+    }
+}
+
+async fn enable(client: &mut Client, user: &str, enabled: bool) -> Result<(), Failure> {
+    let patch = Patch { enabled: Some(enabled), ..Patch::default() };
+    let account: AccountView = client.send(Method::PATCH, &path(user), &patch).await?;
+    output::line(&format!("{} {}", account.user, state(&account)))
+}
+
+fn show(account: &AccountView) -> Result<(), Failure> {
+    let type_text = format!("{:?}", account.account_type).to_lowercase();
+    let mut rows = vec![
+        ["state".to_owned(), state(account).to_owned()],
+        ["name".to_owned(), account.name.clone().unwrap_or_default()],
+        ["quota".to_owned(), quota(account.quota)],
+        ["type".to_owned(), type_text],
+        ["main password for mail".to_owned(), account.main_password_for_mail.to_string()],
+        ["generation".to_owned(), account.generation.to_string()],
+    ];
+    rows.extend(account.fields.iter().map(|(key, value)| [format!("field {key}"), value.clone()]));
+    output::table(["user", &account.user], &rows)
+}
+
+fn path(user: &str) -> String {
+    format!("/accounts/{}", segment(user))
+}
+
+fn state(account: &AccountView) -> &'static str {
+    if account.enabled { "enabled" } else { "disabled" }
+}
+
+fn quota(quota: Option<u64>) -> String {
+    match quota {
+        None => "default".to_owned(),
+        Some(0) => "none".to_owned(),
+        Some(bytes) => output::size(bytes),
+    }
+}
+
+/// Bytes, or a number of units of 1024: what panels call a GB is 2^30.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((end, 'K' | 'k')) => (text.get(..end), 10),
+        Some((end, 'M' | 'm')) => (text.get(..end), 20),
+        Some((end, 'G' | 'g')) => (text.get(..end), 30),
+        Some((end, 'T' | 't')) => (text.get(..end), 40),
+        _ => (Some(text), 0),
+    };
+    digits
+        .and_then(|digits| digits.parse::<u64>().ok())
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| "a size is a number of bytes, or one with K, M, G or T behind it".to_owned())
+}
+
+fn parse_quota(text: &str) -> Result<Quota, String> {
+    if text == "default" { Ok(Quota(None)) } else { parse_size(text).map(|bytes| Quota(Some(bytes))) }
+}
+
+fn parse_type(text: &str) -> Result<AccountType, String> {
+    serde_json::from_value(text.into()).map_err(|_| "a type is person, shared or service".to_owned())
+}
+
+fn parse_field(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a field is written KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, bytes) in [("0", 0), ("17", 17), ("1K", 1024), ("5g", 5 << 30), ("1T", 1 << 40)] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "G", "-1", "1.5G", "1GB", "16777216T", "1 G", "ß"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_patch_sends_only_what_was_said() {
+        let patch = Patch { name: Some(None), quota: Some(None), ..Patch::default() };
+        assert_eq!(serde_json::to_string(&patch).ok().as_deref(), Some(r#"{"name":null,"quota":null}"#));
+        assert_eq!(serde_json::to_string(&Patch::default()).ok().as_deref(), Some("{}"));
+    }
+}

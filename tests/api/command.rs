@@ -1,0 +1,161 @@
+//! The command: what it prints, what it exits with, and where it finds the daemon.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixListener;
+use tokio::process::Command;
+
+use crate::service::{ADMIN, Service};
+
+const PASSWORD: &str = "Correct-Horse-7\n";
+
+/// Runs `gatepost` in `directory`, with `input` on its standard input.
+async fn gatepost(directory: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .current_dir(directory)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the command starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // A command that refuses before it reads closes the pipe.
+    drop(stdin.write_all(input.as_bytes()).await);
+    drop(stdin);
+    child.wait_with_output().await.expect("the command ends")
+}
+
+/// A directory in which `gatepost` finds the service where the built-in configuration has its socket.
+fn beside(service: &Service) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let run = directory.path().join("gatepost-data/run");
+    std::fs::create_dir_all(&run).expect("a directory");
+    symlink(service.listen(ADMIN), run.join("admin")).expect("a link");
+    directory
+}
+
+fn outcome(output: &Output) -> (Option<i32>, &str) {
+    (output.status.code(), std::str::from_utf8(&output.stdout).expect("UTF-8"))
+}
+
+fn complaint(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn an_account_lives_from_add_to_remove() {
+    let service = Service::start().await;
+    let directory = beside(&service);
+    let steps: [(&[&str], &str, &str); 13] = [
+        (&["domain", "add", "example.org", "--default-quota", "1G"], "", "example.org added\n"),
+        (&["domain", "list"], "", "DOMAIN       PROFILE  DEFAULT QUOTA\nexample.org  default  1G\n"),
+        (&["account", "add", "Ann@example.org", "--stdin", "--name", "Ann"], PASSWORD, "ann@example.org added\n"),
+        (&["account", "list"], "", "USER             STATE    QUOTA    NAME\nann@example.org  enabled  default  Ann\n"),
+        (&["passwd", "ann@example.org", "--stdin"], PASSWORD, "password of ann@example.org set, generation 3\n"),
+        (&["account", "disable", "ann@example.org"], "", "ann@example.org disabled\n"),
+        (&["account", "enable", "ann@example.org"], "", "ann@example.org enabled\n"),
+        (&["logout", "ann@example.org"], "", "ann@example.org logged out everywhere, generation 6\n"),
+        (&["logins", "ann@example.org"], "", "AT  OUTCOME  SERVICE  FROM  PASSWORD\n"),
+        (&["account", "remove", "ann@example.org"], "", "ann@example.org removed\n"),
+        (&["account", "list", "--json"], "", "[]\n"),
+        (&["domain", "remove", "example.org"], "", "example.org removed\n"),
+        (&["status"], "", concat!("gatepost ", env!("CARGO_PKG_VERSION"), " is ready\n")),
+    ];
+    for (arguments, input, expected) in steps {
+        let output = gatepost(directory.path(), arguments, input).await;
+        assert_eq!(outcome(&output), (Some(0), expected), "{arguments:?}: {}", complaint(&output));
+    }
+}
+
+#[tokio::test]
+async fn set_changes_what_it_names_and_keeps_the_other_fields() {
+    let service = Service::start().await;
+    let directory = beside(&service);
+    gatepost(directory.path(), &["domain", "add", "example.org"], "").await;
+    let add = ["account", "add", "ann@example.org", "--generate", "--field", "a=1", "--field", "b=2", "--quota", "7"];
+    let output = gatepost(directory.path(), &add, "").await;
+    let (code, printed) = outcome(&output);
+    assert_eq!((code, printed.lines().count()), (Some(0), 2), "the password, then what was done");
+    let set = ["account", "set", "ann@example.org", "--field", "c=x=y", "--remove-field", "a", "--quota", "default"];
+    assert_eq!(gatepost(directory.path(), &set, "").await.status.code(), Some(0));
+    let output = gatepost(directory.path(), &["account", "show", "ann@example.org", "--json"], "").await;
+    let account: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&account["fields"], &account["quota"]), (&json!({ "b": "2", "c": "x=y" }), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_refusal_is_1_with_every_reason() {
+    let service = Service::start().await;
+    let directory = beside(&service);
+    gatepost(directory.path(), &["domain", "add", "example.org"], "").await;
+    let refused: [(&[&str], &str, &str); 6] = [
+        (&["domain", "add", "example.org"], "", "exists already"),
+        (&["account", "add", "ann@example.org", "--stdin"], "weak\n", "\n  "),
+        (&["account", "show", "ann@example.org"], "", "no such account"),
+        (&["passwd", "ann@example.org", "--generate"], "", "no such account"),
+        (&["account", "add", "ann@example.org", "--hash-stdin"], "{NONE}x\n", "NONE"),
+        (&["account", "add", "än@example.org", "--generate"], "", "ASCII letters"),
+    ];
+    for (arguments, input, told) in refused {
+        let output = gatepost(directory.path(), arguments, input).await;
+        assert_eq!(outcome(&output), (Some(1), ""), "{arguments:?}");
+        assert!(complaint(&output).contains(told), "{arguments:?}: {}", complaint(&output));
+        assert!(!complaint(&output).contains("weak"));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_2() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let wrong: [(&[&str], &str); 6] = [
+        (&["no-such-verb"], ""),
+        (&["passwd"], ""),
+        (&["passwd", "ann", "secret"], ""),
+        (&["passwd", "ann", "--stdin", "--generate"], ""),
+        (&["account", "set", "ann"], ""),
+        (&["status", "--config", "/no/such/file"], ""),
+    ];
+    for (arguments, input) in wrong {
+        let output = gatepost(directory.path(), arguments, input).await;
+        assert_eq!(outcome(&output), (Some(2), ""), "{arguments:?}");
+        assert!(!complaint(&output).is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_daemon_is_75_and_says_where_it_was_looked_for() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let output = gatepost(directory.path(), &["--socket", "nobody-listens", "domain", "list"], "").await;
+    assert_eq!(outcome(&output), (Some(75), ""));
+    assert!(complaint(&output).contains("nobody-listens"), "{}", complaint(&output));
+}
+
+#[tokio::test]
+async fn a_daemon_that_hangs_up_is_75() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let listener = UnixListener::bind(directory.path().join("socket")).expect("a socket");
+    let hangs_up = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(stream);
+        }
+    });
+    let output = gatepost(directory.path(), &["--socket", "socket", "domain", "list"], "").await;
+    assert_eq!(outcome(&output), (Some(75), ""), "{}", complaint(&output));
+    hangs_up.abort();
+}
+
+#[tokio::test]
+async fn the_socket_is_where_the_configuration_says() {
+    let service = Service::start().await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    symlink(service.listen(ADMIN), directory.path().join("elsewhere")).expect("a link");
+    std::fs::write(directory.path().join("gatepost.toml"), "[listen.admin]\npath = \"elsewhere\"\n").expect("a file");
+    let output = gatepost(directory.path(), &["--config", "gatepost.toml", "status"], "").await;
+    assert_eq!(output.status.code(), Some(0), "{}", complaint(&output));
+}

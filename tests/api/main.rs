@@ -1,0 +1,9 @@
+//! The HTTP API as its clients see it: what each call does, to whom it is open, and how it says no.
+
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod calls;
+mod command;
+mod limits;
+mod service;
+mod surfaces;

@@ -8,7 +8,7 @@ use gatepost_protocol::dovecot::{
     escape,
 };
 
-use super::{Replay, transcript::Connection};
+use super::{Replay, server_field, transcript::Connection};
 
 pub(crate) struct AuthClient {
     session: ClientSession,
@@ -19,8 +19,8 @@ pub(crate) struct AuthClient {
 
 /// A session that says of itself what the recorded server said; its greeting is checked here.
 pub(crate) fn begin(connection: &Connection) -> AuthClient {
-    let number = |word| connection.server_field(word).and_then(|text| text.parse().ok());
-    let cookie = connection.server_field("COOKIE").and_then(|text| Cookie::from_hex(text.as_bytes()));
+    let number = |word| server_field(connection, word).and_then(|text| text.parse().ok());
+    let cookie = server_field(connection, "COOKIE").and_then(|text| Cookie::from_hex(text.as_bytes()));
     let (Some(server_pid), Some(number), Some(cookie)) = (number("SPID"), number("CUID"), cookie) else {
         panic!("{connection} has no handshake");
     };

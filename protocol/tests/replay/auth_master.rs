@@ -5,7 +5,7 @@ use gatepost_protocol::dovecot::{
     master::{MasterEvent, MasterSession, Role},
 };
 
-use super::{Replay, auth_client::take_line, transcript::Connection};
+use super::{Replay, auth_client::take_line, server_field, transcript::Connection};
 
 pub(crate) struct AuthMaster {
     session: MasterSession,
@@ -13,7 +13,7 @@ pub(crate) struct AuthMaster {
 }
 
 pub(crate) fn begin(connection: &Connection) -> AuthMaster {
-    let Some(server_pid) = connection.server_field("SPID").and_then(|text| text.parse().ok()) else {
+    let Some(server_pid) = server_field(connection, "SPID").and_then(|text| text.parse().ok()) else {
         panic!("{connection} has no handshake");
     };
     let mut master = AuthMaster { session: MasterSession::new(Role::Master, server_pid), asked: Vec::new() };

@@ -10,6 +10,8 @@ mod dict;
 mod socketmap;
 mod transcript;
 
+use std::path::Path;
+
 use transcript::{Connection, Line, Peer};
 
 /// A session under replay.
@@ -41,6 +43,14 @@ impl Cut {
             Self::Everywhere => bytes.chunks(1).collect(),
         }
     }
+}
+
+/// What the recorded server said after this word.
+fn server_field<'a>(connection: &'a Connection, word: &str) -> Option<&'a str> {
+    connection.lines.iter().find_map(|line| match line {
+        Line::Server(line) => line.strip_prefix(word)?.strip_prefix('\t'),
+        Line::Client(_) => None,
+    })
 }
 
 fn begin(connection: &Connection) -> Box<dyn Replay> {
@@ -78,10 +88,12 @@ fn replay(connection: &Connection, cut: Cut) {
 }
 
 fn replay_all(directory: &str, connections: usize) {
-    let recorded = transcript::read(directory);
+    let transcripts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/transcripts"));
+    let recorded = transcript::read(&transcripts.join(directory));
     assert_eq!(recorded.len(), connections, "connections recorded of {directory}");
     for connection in recorded {
-        let length = connection.client_bytes();
+        let sent = |line: &Line| if let Line::Client(bytes) = line { bytes.len() } else { 0 };
+        let length = connection.lines.iter().map(sent).sum();
         for at in 0..=length {
             replay(&connection, Cut::At(at));
         }

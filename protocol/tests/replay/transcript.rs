@@ -25,21 +25,6 @@ pub(crate) enum Line {
     Server(String),
 }
 
-impl Connection {
-    pub(crate) fn client_bytes(&self) -> usize {
-        let sent = |line: &Line| if let Line::Client(bytes) = line { bytes.len() } else { 0 };
-        self.lines.iter().map(sent).sum()
-    }
-
-    /// What the server said after this word.
-    pub(crate) fn server_field(&self, word: &str) -> Option<&str> {
-        self.lines.iter().find_map(|line| match line {
-            Line::Server(line) => line.strip_prefix(word)?.strip_prefix('\t'),
-            Line::Client(_) => None,
-        })
-    }
-}
-
 impl fmt::Display for Connection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.file, self.name)
@@ -48,9 +33,8 @@ impl fmt::Display for Connection {
 
 /// All connections of the transcripts in a directory, by file and in their order. What was recorded of a connection
 /// only from its middle on is left out.
-pub(crate) fn read(directory: &str) -> Vec<Connection> {
-    let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/transcripts")).join(directory);
-    let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("cannot list {directory:?}: {error}"));
+pub(crate) fn read(directory: &Path) -> Vec<Connection> {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("cannot list {directory:?}: {error}"));
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     files.sort();
     files.iter().flat_map(|file| read_file(file)).filter(Connection::is_whole).collect()

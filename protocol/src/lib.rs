@@ -3,7 +3,7 @@
 //! Nothing here sees a socket, a clock, a hash or a store. A session takes the bytes that arrived
 //! (`receive`) and the time, gives what they mean (`next_event`), takes the answers (`reply` and its
 //! like) and holds the bytes to be written (`output`). What a peer cannot hear, and what it must be
-//! told instead, is known here and nowhere else.
+//! told instead, is known here and nowhere else; `README.md` lists the messages and who sends them.
 //!
 //! - [`line`]: bytes in, bounded lines out.
 //! - [`sasl`]: the PLAIN and LOGIN exchanges.

@@ -1,0 +1,42 @@
+//! Writes what the recorded clients sent as seeds of the fuzz targets.
+
+#[path = "../tests/replay/transcript.rs"]
+mod transcript;
+
+use std::{fs, io, path::Path};
+
+use transcript::{Line, Peer};
+
+fn main() -> io::Result<()> {
+    let transcripts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/transcripts"));
+    let corpus = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus"));
+    for directory in ["postfix", "exim", "dovecot", "doveadm", "dict", "socketmap"] {
+        for (number, connection) in transcript::read(&transcripts.join(directory)).into_iter().enumerate() {
+            println!("{connection}");
+            let target = corpus.join(match connection.peer {
+                Peer::AuthClient => "client_session",
+                Peer::AuthMaster => "master_session",
+                Peer::Dict => "dict_session",
+                Peer::Socketmap => "socketmap",
+            });
+            let mut sent = Vec::new();
+            for line in connection.lines {
+                match line {
+                    Line::Client(bytes) => sent.extend(bytes),
+                    // The codecs get what servers write.
+                    Line::Server(line) => {
+                        write(&corpus.join("codecs"), &line.replace(['\t', '\x01'], "-"), line.as_bytes())?
+                    }
+                }
+            }
+            write(&target, &format!("{directory}-{number}"), &sent)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(directory: &Path, name: &str, seed: &[u8]) -> io::Result<()> {
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(80).collect();
+    fs::create_dir_all(directory)?;
+    fs::write(directory.join(name), seed)
+}

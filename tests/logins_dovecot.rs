@@ -112,6 +112,7 @@ fn logins_go_on_after_a_restart_of_dovecot(host: &mut MailHost) {
 }
 
 fn logins_go_on_from_an_empty_run_directory(host: &mut MailHost) {
+    assert_everybody_welcome(host);
     host.reboot();
     assert_everybody_welcome(host);
 }

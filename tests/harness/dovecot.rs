@@ -6,14 +6,13 @@
 //! Trusts: that `tests/run` made the Debian 13 root, and the users.
 //! Limits: no TLS, loopback only; the penalty that Dovecot's own auth gives an address is off, for all come from one.
 
-use std::fmt::Write as _;
-use std::fs;
+mod settings;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use rustix::process::Signal;
 
 use crate::gatepost::Socket;
@@ -33,12 +32,39 @@ pub enum Answerer {
     Gatepost,
 }
 
+/// How gatepost is asked: which of the samples puts it in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipe {
+    /// In the place of Dovecot's auth process.
+    AuthSockets,
+    /// By Dovecot 2.3's auth process, for the hash and the record.
+    DictPassdb,
+}
+
+/// What a Dovecot is started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    pub version: Version,
+    pub answerer: Answerer,
+    /// Of no account where Dovecot answers for itself.
+    pub recipe: Recipe,
+    /// Whether last_login and quota_clone are on. Their dict is whoever answers logins.
+    pub plugins: bool,
+    pub mailboxes: &'a [Mailbox],
+}
+
 /// A mailbox that the passwd-file of a Dovecot answering for itself holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Mailbox {
     pub user: &'static str,
     pub password: &'static str,
     pub enabled: bool,
+}
+
+impl<'a> Setup<'a> {
+    pub fn plain(version: Version, answerer: Answerer, mailboxes: &'a [Mailbox]) -> Self {
+        Self { version, answerer, recipe: Recipe::AuthSockets, plugins: false, mailboxes }
+    }
 }
 
 /// Where it listens.
@@ -62,33 +88,12 @@ pub struct Dovecot {
 impl Dovecot {
     /// Writes its configuration into `directory`, whose mail is in `mail/`, and starts it. What a test needs besides
     /// it has written to `local.conf` there.
-    pub fn start(directory: &Path, version: Version, answerer: Answerer, mailboxes: &[Mailbox]) -> Self {
+    pub fn start(directory: &Path, setup: Setup<'_>) -> Self {
         let [imap, pop3, submission, sieve, lmtp] = free_addresses();
-        let mut dovecot = Self {
-            addresses: Addresses { imap, pop3, submission, sieve, lmtp },
-            version,
-            directory: directory.to_owned(),
-            process: None,
-        };
+        let addresses = Addresses { imap, pop3, submission, sieve, lmtp };
         directory_of(&directory.join("mail"), User::named("vmail"), 0o700);
-        let users = directory.join("users");
-        fs::write(&users, passwd_file(directory, mailboxes)).expect("cannot write the passwd-file");
-        let sample = directory.join("gatepost.conf");
-        fs::copy(version.sample(), &sample).expect("cannot copy the sample");
-        let answers = match (answerer, version) {
-            (Answerer::Gatepost, _) => format!("!include {}\n", sample.display()),
-            (Answerer::Dovecot, Version::V2_3) => format!(
-                "passdb {{\n  driver = passwd-file\n  args = {0}\n}}\nuserdb {{\n  driver = passwd-file\n  args = {0}\n}}\n",
-                users.display()
-            ),
-            (Answerer::Dovecot, Version::V2_4) => format!(
-                "passdb passwd-file {{\n  passwd_file_path = {0}\n}}\nuserdb passwd-file {{\n  passwd_file_path = {0}\n}}\n",
-                users.display()
-            ),
-        };
-        let more = format!("!include_try {}\n", directory.join("local.conf").display());
-        fs::write(dovecot.configuration(), dovecot.local_settings() + &answers + &more)
-            .expect("cannot write the configuration");
+        settings::write(directory, &setup, &addresses);
+        let mut dovecot = Self { addresses, version: setup.version, directory: directory.to_owned(), process: None };
         dovecot.resume();
         dovecot
     }
@@ -123,6 +128,21 @@ impl Dovecot {
         command.output().expect("cannot run doveadm")
     }
 
+    /// Runs `doveadm dict` on a dict of the plugins' sample: 2.3 is told where it is, 2.4 which setting says so.
+    pub fn doveadm_dict(&self, name: &str, user: &str, arguments: &[&str]) -> Output {
+        let dict = match (self.version, name) {
+            (Version::V2_3, _) => {
+                format!("proxy:{}:{name}", settings::run_gatepost_below(&self.directory).join("mail-dict").display())
+            }
+            (Version::V2_4, "last-login") => "last_login".to_owned(),
+            (Version::V2_4, _) => "quota_clone".to_owned(),
+        };
+        let (command, arguments) = arguments.split_first().expect("doveadm dict wants a command");
+        let options = arguments.iter().take_while(|argument| argument.starts_with('-')).count();
+        let (options, arguments) = arguments.split_at(options);
+        self.doveadm(&[&["dict", command, "-u", user], options, &[dict.as_str()], arguments].concat())
+    }
+
     /// Hands `message` to dovecot-lda as vmail, the only user it may be run as when it is not root.
     pub fn lda(&self, user: &str, message: &str) -> Output {
         let mut command = self.command("setpriv");
@@ -149,7 +169,7 @@ impl Dovecot {
     }
 
     pub fn configuration(&self) -> PathBuf {
-        self.directory.join("dovecot.conf")
+        settings::file_below(&self.directory)
     }
 
     /// Dovecot's base_dir, where its sockets are.
@@ -159,42 +179,6 @@ impl Dovecot {
 
     pub fn process(&self) -> &Process {
         self.process.as_ref().expect("this Dovecot was stopped")
-    }
-
-    fn local_settings(&self) -> String {
-        let mut text = String::from(match self.version {
-            Version::V2_3 => "disable_plaintext_auth = no\nmail_location = maildir:~/Maildir\n",
-            Version::V2_4 => concat!(
-                "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\n",
-                "auth_allow_cleartext = yes\nmail_driver = maildir\nmail_path = ~/Maildir\n",
-            ),
-        });
-        let base = self.base();
-        let state = self.directory.join("state");
-        let addresses = self.addresses;
-        let _ = write!(
-            text,
-            "base_dir = {}\nstate_dir = {}\nlog_path = /dev/stderr\nprotocols = imap pop3 submission sieve lmtp\n\
-             listen = 127.0.0.1\nssl = no\nauth_failure_delay = 0\nauth_mechanisms = plain login\nhostname = mail.example.org\n\
-             submission_relay_host = 127.0.0.1\nsubmission_relay_port = 9\n\
-             service anvil {{\n  unix_listener anvil-auth-penalty {{\n    mode = 0\n  }}\n}}\n",
-            base.display(),
-            state.display(),
-        );
-        for (service, listeners) in [
-            ("imap-login", [("imap", addresses.imap.port()), ("imaps", 0)].as_slice()),
-            ("pop3-login", &[("pop3", addresses.pop3.port()), ("pop3s", 0)]),
-            ("submission-login", &[("submission", addresses.submission.port()), ("submissions", 0)]),
-            ("managesieve-login", &[("sieve", addresses.sieve.port())]),
-            ("lmtp", &[("lmtp", addresses.lmtp.port())]),
-        ] {
-            let _ = writeln!(text, "service {service} {{");
-            for (listener, port) in listeners {
-                let _ = writeln!(text, "  inet_listener {listener} {{\n    port = {port}\n  }}");
-            }
-            text.push_str("}\n");
-        }
-        text
     }
 }
 
@@ -209,19 +193,22 @@ pub fn make_run_directory(directory: &Path) {
     directory_of(&base, User::ROOT, 0o755);
     directory_of(&base.join("login"), User { uid: 0, gid: User::named("dovenull").gid }, 0o750);
     directory_of(&base.join("login/ext"), User::ROOT, 0o755);
+    directory_of(&settings::run_gatepost_below(directory), User::ROOT, 0o755);
 }
 
-/// The sockets at which a Dovecot in `directory` looks for whoever answers its logins.
+/// The sockets at which a Dovecot in `directory` looks for whoever answers its logins, and keeps its plugins' keys.
 pub fn sockets_below(directory: &Path) -> Vec<Socket> {
     let base = base_below(directory);
-    let socket =
-        |name, protocol, path: &str, mode| Socket { name, protocol, path: base.join(path), owner: User::ROOT, mode };
-    vec![
-        socket("login", "login", "login/ext/login", 0o666),
-        socket("master", "master", "auth-master", 0o600),
-        socket("userdb", "userdb", "auth-userdb", 0o666),
-        socket("doveadm", "auth", "auth-client", 0o600),
+    [
+        ("login", "login", base.join("login/ext/login"), 0o666),
+        ("master", "master", base.join("auth-master"), 0o600),
+        ("userdb", "userdb", base.join("auth-userdb"), 0o666),
+        ("doveadm", "auth", base.join("auth-client"), 0o600),
+        ("dict", "dict", settings::run_gatepost_below(directory).join("dict"), 0o600),
+        ("mail-dict", "dict", settings::run_gatepost_below(directory).join("mail-dict"), 0o666),
     ]
+    .map(|(name, protocol, path, mode)| Socket { name, protocol, path, owner: User::ROOT, mode })
+    .into()
 }
 
 impl Version {
@@ -230,10 +217,6 @@ impl Version {
             Self::V2_3 => "2.3",
             Self::V2_4 => "2.4",
         }
-    }
-
-    fn sample(self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/dovecot").join(self.name()).join("gatepost.conf")
     }
 }
 
@@ -253,20 +236,4 @@ fn debian_13_root() -> PathBuf {
     let root = cache().join("trixie");
     assert!(root.join(".complete").exists(), "no Debian 13 root at {}; tests/run makes it", root.display());
     root
-}
-
-fn passwd_file(directory: &Path, mailboxes: &[Mailbox]) -> String {
-    let User { uid, gid } = User::named("vmail");
-    let mut text = String::new();
-    for Mailbox { user, password, enabled } in mailboxes {
-        let extra = if *enabled { "" } else { "nologin reason=Ask_the_postmaster" };
-        let home = directory.join("mail").join(user);
-        let _ = writeln!(
-            text,
-            "{user}:{{PLAIN.B64}}{}:{uid}:{gid}::{}::{extra}",
-            STANDARD.encode(password),
-            home.display()
-        );
-    }
-    text
 }

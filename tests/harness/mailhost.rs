@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::dovecot::{Answerer, Dovecot, Mailbox, Version, make_run_directory, sockets_below};
+use crate::dovecot::{Answerer, Dovecot, Mailbox, Setup, Version, make_run_directory, sockets_below};
 use crate::gatepost::Gatepost;
 use crate::short_directory;
 
@@ -18,6 +18,7 @@ pub const NOBODY: &str = "nobody@example.org";
 #[derive(Debug)]
 pub struct MailHost {
     pub dovecot: Dovecot,
+    pub answerer: Answerer,
     /// `None` where Dovecot answers for itself.
     gatepost: Option<Gatepost>,
     pub directory: TempDir,
@@ -25,20 +26,24 @@ pub struct MailHost {
 
 impl MailHost {
     pub fn start(version: Version, answerer: Answerer) -> Self {
-        let directory = short_directory();
-        let mailboxes = [ALICE, BOB, CAROL];
-        let gatepost = (answerer == Answerer::Gatepost).then(|| {
-            make_run_directory(directory.path());
-            let gatepost = Gatepost::start(directory.path(), sockets_below(directory.path()), "");
-            add_accounts(&gatepost, &mailboxes);
-            gatepost
-        });
-        let dovecot = Dovecot::start(directory.path(), version, answerer, &mailboxes);
-        Self { dovecot, gatepost, directory }
+        Self::start_with(Setup::plain(version, answerer, &[ALICE, BOB, CAROL]))
     }
 
-    pub fn answerer(&self) -> Answerer {
-        if self.gatepost.is_some() { Answerer::Gatepost } else { Answerer::Dovecot }
+    /// The same, and Dovecot keeps last logins and quotas with whoever answers.
+    pub fn with_plugins(version: Version, answerer: Answerer) -> Self {
+        Self::start_with(Setup { plugins: true, ..Setup::plain(version, answerer, &[ALICE, BOB, CAROL]) })
+    }
+
+    pub fn start_with(setup: Setup<'_>) -> Self {
+        let directory = short_directory();
+        let gatepost = (setup.answerer != Answerer::Dovecot).then(|| {
+            make_run_directory(directory.path());
+            let gatepost = Gatepost::start(directory.path(), sockets_below(directory.path()), "");
+            add_accounts(&gatepost, setup.mailboxes);
+            gatepost
+        });
+        let dovecot = Dovecot::start(directory.path(), setup);
+        Self { dovecot, answerer: setup.answerer, gatepost, directory }
     }
 
     pub fn gatepost(&mut self) -> &mut Gatepost {

@@ -22,13 +22,21 @@ pub mod submission;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs, process::Command};
 
 use tempfile::TempDir;
 
 /// How long anything that is waited for may take before the test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks again and again; `condition` is expected to take its time, as whatever asks a program does.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "it did not happen: {what}");
+    }
+}
 
 /// A directory that every user may enter, with a path so short that a socket anywhere below it can be bound.
 pub fn short_directory() -> TempDir {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::dovecot::{Answerer, Dovecot, Version, make_run_directory, sockets_below};
+use crate::dovecot::{Answerer, Dovecot, Setup, Version, make_run_directory, sockets_below};
 use crate::exim::Exim;
 use crate::gatepost::{Gatepost, Socket};
 use crate::mailhost::{ALICE, BOB, CAROL, add_accounts};
@@ -100,7 +100,8 @@ impl WhoAnswers {
                     text
                 });
                 fs::write(directory.join("local.conf"), text).expect("cannot write Dovecot's local.conf");
-                Self::Dovecot(Dovecot::start(directory, Version::V2_3, answerer, &mailboxes))
+                let setup = Setup::plain(Version::V2_3, answerer, &mailboxes);
+                Self::Dovecot(Dovecot::start(directory, setup))
             }
             Answerer::Gatepost => {
                 make_run_directory(directory);

@@ -1,4 +1,35 @@
 //! gatepost: the place where a mail system's passwords live.
+//!
+//! # The house
+//!
+//! A file may use the floors below it, never one above.
+//!
+//! | floor | modules | |
+//! |---|---|---|
+//! | 5 | [`daemon`] | joins the parts; alone may know all of them |
+//! | 4 | [`serve`], [`web`], [`cli`], [`import`] | doors: translate, call one use case, translate back |
+//! | 3 | [`authenticate`], [`change_password`], [`administer`] | use cases; the order of steps is decided here and only here |
+//! | 2 | [`throttle`], [`hash_pool`], [`store`], [`sessions`] | machinery, blind to each other but for the store |
+//! | 1 | [`account`], [`password`], [`userdb`] | nouns and pure knowledge: no tokio, no SQL, no clock |
+//! | 0 | [`gatepost_protocol`] | bytes to messages and back |
+//!
+//! The stairwell, used from several floors: [`config`], [`listen`], [`telemetry`].
+//!
+//! # A login
+//!
+//! [`listen`] accepts once it holds a permit. [`serve`] feeds bytes to a session of [`gatepost_protocol`], and makes an
+//! [`Attempt`](authenticate::Attempt) of what it says. [`authenticate`] asks throttle, store and hash pool, looks at the
+//! generation again, and gives a [`Verdict`](authenticate::Verdict). The session makes that OK, FAIL or a hang-up,
+//! whichever the peer understands.
+//!
+//! # What runs
+//!
+//! - one accepting task for each listener, which waits for a permit, then for a connection, and ends first on TERM;
+//! - one task for each connection, which waits for bytes, for verdicts, and for the peer to read; and one for each login
+//!   under way on it, which waits for the store, a hash, and the time at which a refusal may leave;
+//! - the hash threads, which wait for jobs, and are the only ones that compute for long;
+//! - the writer of login entries, which waits for entries, and ends last;
+//! - the main task, which waits for signals.
 
 pub mod account;
 pub mod administer;

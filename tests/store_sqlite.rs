@@ -76,7 +76,7 @@ async fn a_new_store_is_for_its_owner_alone() {
     let path = directory.path().join("new/gatepost.sqlite");
     let _store = open(&path).await;
     let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o7777;
-    assert_eq!(mode(&directory.path().join("new")), 0o700);
+    assert_eq!(mode(&directory.path().join("new")), 0o711);
     for entry in fs::read_dir(directory.path().join("new")).expect("a directory") {
         let path = entry.expect("an entry").path();
         assert_eq!(mode(&path), 0o600, "{}", path.display());

@@ -25,6 +25,9 @@ use crate::userdb;
 /// On shutdown, verdicts under way have so long to be told; a refusal's delay fits in.
 const DRAIN: Duration = Duration::from_millis(2_500);
 
+/// Longest name that a refusal repeats, in bytes; no account has a longer one.
+const NAMED: usize = 320;
+
 /// What an accepted login on the socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -82,6 +85,8 @@ struct Conversation<S> {
 struct Answered {
     id: u32,
     mechanism: &'static str,
+    /// As the client wrote it; a refusal names it, for the peer's log.
+    name: String,
     verdict: Verdict,
 }
 
@@ -135,14 +140,15 @@ impl<S: Stream> Conversation<S> {
         self.verdicts.spawn(async move {
             let Judgement { verdict, answer_at } = gate.authenticator.authenticate(&attempt).await;
             tokio::time::sleep_until(answer_at.into()).await;
-            Answered { id, mechanism, verdict }
+            Answered { id, mechanism, name: attempt.name, verdict }
         });
     }
 
     fn answer(&mut self, answered: Result<Answered, tokio::task::JoinError>) {
         match answered {
-            Ok(Answered { id, mechanism, verdict }) => {
-                let reply = self.reply(id, mechanism, verdict);
+            Ok(answered) => {
+                let id = answered.id;
+                let reply = self.reply(answered);
                 self.session.reply(id, reply);
             }
             // A request without an answer must not stay open: better a closed connection than a wrong word.
@@ -153,10 +159,10 @@ impl<S: Stream> Conversation<S> {
         }
     }
 
-    fn reply(&self, id: u32, mechanism: &'static str, verdict: Verdict) -> Reply {
+    fn reply(&self, Answered { id, mechanism, name, verdict }: Answered) -> Reply {
         match verdict {
             Verdict::TryLater(_) => Reply::TryLater,
-            Verdict::Refuse(refusal) => refuse(&refusal),
+            Verdict::Refuse(refusal) => refuse(name, &refusal),
             Verdict::Accept(identity) => {
                 let fields = userdb::passdb_fields(&identity.account);
                 let user = identity.account.username.to_string();
@@ -202,11 +208,11 @@ fn attempt(login: Login, peer: &Peer) -> Attempt {
     }
 }
 
-fn refuse(refusal: &Refusal) -> Reply {
+fn refuse(name: String, refusal: &Refusal) -> Reply {
     let (code, reason) = match refusal {
         Refusal::Wrong | Refusal::Network => (None, None),
         Refusal::Disabled => (Some(FailCode::UserDisabled), Some("This mailbox is disabled.".to_owned())),
         Refusal::Authorization => (Some(FailCode::AuthzFail), None),
     };
-    Reply::Refuse { user: None, code, reason }
+    Reply::Refuse { user: Some(name).filter(|name| name.len() <= NAMED), code, reason }
 }

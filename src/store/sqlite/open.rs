@@ -41,7 +41,7 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, or makes it: mode 0600, in a directory of mode 0700 if that is made too.
+    /// Opens the database at `path`, or makes it: mode 0600, in a directory of mode 0711 if that is made too.
     ///
     /// # Errors
     /// If another daemon has it, if a newer gatepost made it, or if it cannot be read and written now.
@@ -74,9 +74,10 @@ fn create(path: &Path) -> Result<PathBuf, OpenError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    // Whoever may use a socket below it must get past; the store's own files are nobody else's to read.
     DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(0o711)
         .create(directory)
         .map_err(failed("create the store's directory", directory))?;
     // SQLite would open a file that may only be read, and leave journals beside it that may only be read too.

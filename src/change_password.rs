@@ -13,11 +13,12 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::account::{Generation, StoredHash, Username};
+use crate::authenticate::{Attempt, Authenticator, Judgement, Outage, Refusal, Verdict};
 use crate::config::{DEFAULT_POLICY, Live};
 use crate::hash_pool::{HashPool, PoolError};
 use crate::password::policy::{Policy, Reason};
 use crate::password::{self, Ceilings, VerifyError, generator};
-use crate::store::{Author, Change, CommitError, Conflict, RowNumber, Store, StoreError};
+use crate::store::{Author, Change, CommitError, Conflict, Door, RowNumber, Store, StoreError};
 
 /// When something was asked for, and until when hashing for it is worth the while.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,23 @@ pub enum NewPassword {
     Generated,
     /// Made elsewhere. No policy can look into it; its scheme must be known and its cost within the ceilings.
     Hashed(StoredHash),
+}
+
+/// What came of a change by someone who had to know the current password, and when it may be told.
+#[derive(Debug)]
+pub struct Answer {
+    pub outcome: Result<PasswordSet, NotChanged>,
+    pub answer_at: Instant,
+}
+
+/// Why the password is as it was.
+#[derive(Debug)]
+pub enum NotChanged {
+    /// The current password was refused.
+    Current(Refusal),
+    /// The current password could not be verified.
+    Unverified(Outage),
+    NotDone(NotDone),
 }
 
 /// A password that has been set.
@@ -113,6 +131,7 @@ pub(crate) struct Prepared {
 #[derive(Clone, Debug)]
 pub struct ChangePassword {
     store: Arc<dyn Store>,
+    authenticator: Arc<Authenticator>,
     hash_pool: Arc<HashPool>,
     live: watch::Receiver<Arc<Live>>,
     ceilings: Ceilings,
@@ -122,11 +141,31 @@ impl ChangePassword {
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
+        authenticator: Arc<Authenticator>,
         hash_pool: Arc<HashPool>,
         live: watch::Receiver<Arc<Live>>,
         ceilings: Ceilings,
     ) -> Self {
-        Self { store, hash_pool, live, ceilings }
+        Self { store, authenticator, hash_pool, live, ceilings }
+    }
+
+    /// Sets the main password of whoever knows the current one. The caller waits until `answer_at` before it answers.
+    ///
+    /// Of two such changes at once one wins; the other hears [`Conflict::Moved`].
+    pub async fn change(&self, current: &Attempt, new: Secret, door: Door, deadline: Instant) -> Answer {
+        let Judgement { verdict, answer_at } = self.authenticator.authenticate(current).await;
+        let outcome = match verdict {
+            Verdict::Accept(identity) => {
+                let author = Author { who: identity.account.username.to_string(), door, origin: Some(current.origin) };
+                let moment = Moment { now: current.at, deadline };
+                let user = &identity.account.username;
+                let set = self.set(user, NewPassword::Chosen(new), Some(identity.generation), &author, moment).await;
+                set.map_err(NotChanged::NotDone)
+            }
+            Verdict::Refuse(refusal) => Err(NotChanged::Current(refusal)),
+            Verdict::TryLater(outage) => Err(NotChanged::Unverified(outage)),
+        };
+        Answer { outcome, answer_at }
     }
 
     /// Sets the main password without asking for the current one.
@@ -140,9 +179,22 @@ impl ChangePassword {
         author: &Author,
         moment: Moment,
     ) -> Result<PasswordSet, NotDone> {
-        let record = self.store.login_record(user).await?.ok_or(Conflict::NoAccount)?;
-        let Prepared { hash, generated } = self.prepare(password, &record.domain.profile, moment.deadline).await?;
-        let change = Change::SetPassword { user: user.clone(), hash, expected: None };
+        self.set(user, password, None, author, moment).await
+    }
+
+    /// With `expected`, only if that is still the account's generation.
+    async fn set(
+        &self,
+        user: &Username,
+        password: NewPassword,
+        expected: Option<Generation>,
+        author: &Author,
+        moment: Moment,
+    ) -> Result<PasswordSet, NotDone> {
+        let domain = self.store.domain(&user.domain()).await?.ok_or(Conflict::NoAccount)?;
+        self.store.generation(user).await?.ok_or(Conflict::NoAccount)?;
+        let Prepared { hash, generated } = self.prepare(password, &domain.profile, moment.deadline).await?;
+        let change = Change::SetPassword { user: user.clone(), hash, expected };
         let committed = self.store.commit(&[change], author, moment.now).await?;
         let generation = committed.generation.ok_or(Conflict::NoAccount)?;
         Ok(PasswordSet { generated, generation, receipt: committed.row })

@@ -33,6 +33,15 @@ const PATIENCE: Duration = Duration::from_millis(3_900);
 /// How many hash upgrades may be under way; a login above that leaves its hash to the next one.
 const UPGRADES: usize = 4;
 
+/// What a password is given for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To read and send mail.
+    Mail,
+    /// To change it: asks for the main password, whether or not mail programs may use that.
+    Account,
+}
+
 /// One login attempt, as a door understood it.
 #[derive(Debug)]
 pub struct Attempt {
@@ -41,6 +50,7 @@ pub struct Attempt {
     /// Whom the client wants to be, if it said so: only itself is allowed.
     pub authzid: Option<String>,
     pub password: Secret,
+    pub purpose: Purpose,
     /// `imap`, `smtp`, …, as the peer calls it.
     pub service: String,
     pub origin: Origin,
@@ -86,7 +96,7 @@ pub enum Refusal {
 #[derive(Debug, thiserror::Error)]
 pub enum Outage {
     #[error("too many wrong passwords from this network for this account; see `[throttle] failures`")]
-    Throttled,
+    Throttled { until: Instant },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -137,8 +147,8 @@ impl Authenticator {
         let refuse_at = match self.throttle.admit(attempt.origin, account, attempt.arrived) {
             Admission::Proceed { .. } if attempt.no_penalty => attempt.arrived,
             Admission::Proceed { refuse_at } => refuse_at,
-            Admission::Later { .. } => {
-                return self.conclude(attempt, user.as_ref(), Outage::Throttled.into(), attempt.arrived);
+            Admission::Later { at } => {
+                return self.conclude(attempt, user.as_ref(), Outage::Throttled { until: at }.into(), attempt.arrived);
             }
         };
         let deadline = attempt.arrived + PATIENCE;
@@ -196,8 +206,11 @@ impl Authenticator {
         record: &'a LoginRecord,
         deadline: Instant,
     ) -> Result<Option<&'a Credential>, Outage> {
-        let usable =
-            |credential: &&Credential| credential.name != CredentialName::Main || record.account.main_password_for_mail;
+        let usable = |credential: &&Credential| match (attempt.purpose, credential.name) {
+            (Purpose::Mail, CredentialName::Main) => record.account.main_password_for_mail,
+            (Purpose::Mail, CredentialName::Application(_)) => true,
+            (Purpose::Account, name) => name == CredentialName::Main,
+        };
         let mut hashed = false;
         for credential in record.credentials.iter().filter(usable) {
             hashed = true;

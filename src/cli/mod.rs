@@ -6,6 +6,7 @@
 //!         what happened and what to do goes to standard error.
 
 mod account;
+mod auth;
 mod client;
 mod domain;
 mod output;
@@ -65,6 +66,9 @@ enum Call {
     Logout(password::Logout),
     /// Show the newest attempts to log in to an account.
     Logins(account::Logins),
+    /// Try a login.
+    #[command(subcommand)]
+    Auth(auth::Verb),
     /// Say whether the daemon is there and can work.
     Status(status::Status),
 }
@@ -116,6 +120,7 @@ fn perform_call(call: Call, daemon: Daemon) -> Result<(), Failure> {
             Call::Passwd(passwd) => passwd.run(connect).await,
             Call::Logout(logout) => logout.run(&mut connect.await?).await,
             Call::Logins(logins) => logins.run(&mut connect.await?).await,
+            Call::Auth(verb) => verb.run(connect).await,
             Call::Status(status) => status.run(&mut connect.await?).await,
         }
     })

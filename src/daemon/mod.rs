@@ -85,10 +85,17 @@ async fn serve(
     let (live, current) = watch::channel(Arc::new(config.live.clone()));
     let authenticator =
         Authenticator::new(Arc::clone(&store), Arc::clone(&pool), Arc::clone(&throttle), history, current.clone());
-    let change_password = ChangePassword::new(Arc::clone(&store), pool, current.clone(), config.fixed.hash.ceilings);
-    let web = Web::new(Arc::clone(&store), change_password, current.clone());
+    let authenticator = Arc::new(authenticator);
+    let change_password = ChangePassword::new(
+        Arc::clone(&store),
+        Arc::clone(&authenticator),
+        pool,
+        current.clone(),
+        config.fixed.hash.ceilings,
+    );
+    let web = Web::new(Arc::clone(&store), Arc::clone(&authenticator), change_password, current.clone());
     let gate = Arc::new(Gate {
-        authenticator: Arc::new(authenticator),
+        authenticator,
         store,
         waiting: Arc::new(Waiting::default()),
         live: current,

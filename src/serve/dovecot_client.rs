@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::waiting::{Grant, Registration};
 use super::{Gate, READ_SIZE, Stream, WRITE_PATIENCE, flush};
 use crate::account::Origin;
-use crate::authenticate::{Attempt, Judgement, Refusal, Verdict};
+use crate::authenticate::{Attempt, Judgement, Purpose, Refusal, Verdict};
 use crate::listen::Peer;
 use crate::userdb;
 
@@ -199,6 +199,7 @@ fn attempt(login: Login, peer: &Peer) -> Attempt {
         name: login.username,
         authzid: login.authzid,
         password: login.password,
+        purpose: Purpose::Mail,
         service: login.info.service,
         origin: believed.unwrap_or_else(|| peer.origin()),
         no_penalty: login.info.no_penalty && peer.is_trusted(),

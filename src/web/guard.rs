@@ -28,6 +28,14 @@ pub enum Surface {
     Public(Peer),
 }
 
+impl Surface {
+    pub(super) fn peer(&self) -> &Peer {
+        match self {
+            Self::Admin(peer) | Self::Public(peer) => peer,
+        }
+    }
+}
+
 /// Somebody who may do everything, as the author of what they change.
 #[derive(Clone, Debug)]
 pub(super) struct Admin(pub(super) Author);
@@ -60,7 +68,7 @@ fn unauthorized() -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,
         "unauthorized",
-        "this listener admits nobody yet; administer through the admin socket, with the command `gatepost`",
+        "this listener knows no admins yet; administer through the admin socket, with the command `gatepost`",
     )
 }
 

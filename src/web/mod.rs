@@ -26,12 +26,14 @@ use tokio::sync::watch;
 
 use crate::account::{NameError, Username};
 use crate::administer::Administer;
+use crate::authenticate::Authenticator;
 use crate::change_password::ChangePassword;
 use crate::config::Live;
 use crate::store::Store;
 
 pub(crate) use api::{
-    AccountList, AccountMade, AccountView, DomainList, DomainView, LoggedOut, LoginList, PasswordSet, StatusView,
+    AccountList, AccountMade, AccountView, DomainList, DomainView, LoggedOut, LoginAccepted, LoginList, PasswordSet,
+    StatusView,
 };
 use status::Readiness;
 
@@ -50,6 +52,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(4);
 /// What the calls work with.
 #[derive(Debug)]
 struct WebState {
+    authenticator: Arc<Authenticator>,
     administer: Administer,
     change_password: ChangePassword,
     readiness: Arc<Readiness>,
@@ -72,11 +75,21 @@ impl WebState {
 
 impl Web {
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, change_password: ChangePassword, live: watch::Receiver<Arc<Live>>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        authenticator: Arc<Authenticator>,
+        change_password: ChangePassword,
+        live: watch::Receiver<Arc<Live>>,
+    ) -> Self {
         let readiness = Arc::new(Readiness::new(Arc::clone(&store)));
         let administer = Administer::new(store, change_password.clone());
-        let (api, _) =
-            api::router(Arc::new(WebState { administer, change_password, readiness: Arc::clone(&readiness), live }));
+        let (api, _) = api::router(Arc::new(WebState {
+            authenticator,
+            administer,
+            change_password,
+            readiness: Arc::clone(&readiness),
+            live,
+        }));
         Self { api, status: status::router(readiness) }
     }
 

@@ -63,6 +63,15 @@ impl Problem {
         Self { retry_after: Some(RETRY_SECONDS), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-now", detail) }
     }
 
+    /// For those who are no admins: "not now" without what of ours is broken.
+    pub(crate) fn without_cause(self) -> Self {
+        if self.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
+            Self::not_now("this cannot be done now; try again")
+        } else {
+            self
+        }
+    }
+
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
     }

@@ -185,6 +185,7 @@ async fn no_says_which() {
         ("GET", "/accounts/eve@example.org/logins", Value::Null, 404, "no-account"),
         ("GET", "/no-such-call", Value::Null, 404, "no-call"),
         ("PUT", "/domains", json!({}), 405, "no-method"),
+        ("GET", "/password", Value::Null, 405, "no-method"),
     ];
     for (method, path, body, status, code) in cases {
         let (heard, problem) = client.call(method, path, body.clone()).await;

@@ -90,6 +90,25 @@ async fn set_changes_what_it_names_and_keeps_the_other_fields() {
 }
 
 #[tokio::test]
+async fn auth_test_prints_what_doveadm_prints() {
+    let service = Service::start().await;
+    let directory = beside(&service);
+    gatepost(directory.path(), &["domain", "add", "example.org"], "").await;
+    let add = ["account", "add", "ann", "--stdin", "--field", "nologin=", "--field", "allow_nets=192.0.2.0/24"];
+    gatepost(directory.path(), &add, PASSWORD).await;
+    let test = ["auth", "test", "ann", "--stdin", "--remote-ip", "192.0.2.7"];
+    let output = gatepost(directory.path(), &test, PASSWORD).await;
+    let expected = "passdb: ann auth succeeded\nextra fields:\n  user=ann@example.org\n";
+    let (code, printed) = outcome(&output);
+    assert_eq!((code, printed.get(..expected.len())), (Some(0), Some(expected)), "{}", complaint(&output));
+    assert!(printed.contains("\n  nologin\n"), "{printed}");
+    for (arguments, password) in [(&test[..], "wrong\n"), (&["auth", "test", "ann", "--stdin"], PASSWORD)] {
+        let output = gatepost(directory.path(), arguments, password).await;
+        assert_eq!(outcome(&output), (Some(1), "passdb: ann auth failed\n"));
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_1_with_every_reason() {
     let service = Service::start().await;
     let directory = beside(&service);

@@ -5,5 +5,6 @@
 mod calls;
 mod command;
 mod limits;
+mod logins;
 mod service;
 mod surfaces;

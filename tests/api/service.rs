@@ -3,15 +3,18 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use gatepost::authenticate::Authenticator;
 use gatepost::change_password::ChangePassword;
 use gatepost::config::{Config, Live};
-use gatepost::hash_pool::{HashPool, Settings};
+use gatepost::hash_pool::{self, HashPool};
 use gatepost::listen::Peer;
 use gatepost::password::{Ceilings, Cost};
+use gatepost::sessions::history::history;
 use gatepost::store::Store;
 use gatepost::store::sqlite::SqliteStore;
+use gatepost::throttle::{Settings, Throttle};
 use gatepost::web::{Surface, Web};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -21,6 +24,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const ADMIN: Surface = Surface::Admin(Peer::Process { uid: 0, gid: 0, pid: None, trusted: true });
+
+/// How long a refusal waits here.
+pub(crate) const FAILURE_DELAY: Duration = Duration::from_millis(100);
+/// Wrong passwords before the throttle steps in here.
+pub(crate) const FAILURES: u32 = 3;
 
 /// One gatepost without its daemon.
 pub(crate) struct Service {
@@ -35,7 +43,7 @@ impl Service {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("gatepost.sqlite");
         let store = Arc::new(SqliteStore::open(&path, &Default::default()).await.expect("a new store"));
-        let settings = Settings {
+        let settings = hash_pool::Settings {
             threads: NonZeroUsize::MIN,
             queue: 16,
             cost: Cost::new(64, 1, 1).expect("a cost"),
@@ -45,10 +53,18 @@ impl Service {
         let hash_pool = Arc::new(HashPool::start(settings).expect("a hash pool"));
         let shared: Arc<dyn Store> = store.clone();
         let default_domain = Some("example.org".parse().expect("a domain"));
-        let (_, live) = watch::channel(Arc::new(Live { default_domain, ..Config::embedded().live }));
-        let change_password = ChangePassword::new(shared.clone(), hash_pool, live.clone(), ceilings);
-        let web = Web::new(shared, change_password, live);
-        Self { store, shutdown: CancellationToken::new(), web, directory }
+        let throttle = Settings { failure_delay: FAILURE_DELAY, failures: FAILURES, ..Settings::default() };
+        let (_, live) = watch::channel(Arc::new(Live { default_domain, throttle, ..Config::embedded().live }));
+        let throttle = Arc::new(Throttle::new(live.borrow().throttle.clone(), Instant::now()));
+        let (history, entries) = history(shared.clone());
+        let shutdown = CancellationToken::new();
+        tokio::spawn(entries.run(shutdown.clone()));
+        let authenticator =
+            Arc::new(Authenticator::new(shared.clone(), hash_pool.clone(), throttle, history, live.clone()));
+        let change_password =
+            ChangePassword::new(shared.clone(), authenticator.clone(), hash_pool, live.clone(), ceilings);
+        let web = Web::new(shared, authenticator, change_password, live);
+        Self { store, shutdown, web, directory }
     }
 
     pub(crate) fn database(&self) -> PathBuf {

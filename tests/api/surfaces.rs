@@ -15,6 +15,9 @@ fn public() -> Surface {
     Surface::Public(Peer::Remote(SocketAddr::from(([192, 0, 2, 1], 4711))))
 }
 
+/// Open to whoever knows a password.
+const OPEN: [&str; 1] = ["/password"];
+
 /// Method, path in the description, path to call, body, what an admin hears.
 type Row = (&'static str, &'static str, &'static str, Value, u16);
 
@@ -32,6 +35,8 @@ fn rows() -> Vec<Row> {
         ("GET", "/accounts/{user}/logins", "/accounts/bo@example.org/logins", Value::Null, 200),
         ("PUT", "/accounts/{user}/password", "/accounts/bo@example.org/password", json!({ "generate": true }), 200),
         ("POST", "/accounts/{user}/logout", "/accounts/bo@example.org/logout", Value::Null, 200),
+        ("POST", "/auth", "/auth", json!({ "user": "bo", "password": "wrong", "service": "imap" }), 401),
+        ("POST", "/password", "/password", json!({ "user": "bo", "current": "wrong", "new": "x" }), 401),
         ("DELETE", "/accounts/{user}", "/accounts/bo@example.org", Value::Null, 204),
         ("GET", "/status", "/status", Value::Null, 200),
     ]
@@ -46,10 +51,13 @@ async fn every_call_is_open_to_an_admin_and_closed_to_everyone_else() {
     admin.call("POST", "/domains", json!({ "domain": "example.org" })).await;
 
     for (method, _, path, body, status) in rows() {
-        let (heard, problem) = stranger.call(method, path, body.clone()).await;
-        assert_eq!((heard, &problem["code"]), (403, &json!("forbidden")), "stranger: {method} {path}");
-        let (heard, problem) = public_client.call(method, path, body.clone()).await;
-        assert_eq!((heard, &problem["code"]), (401, &json!("unauthorized")), "public: {method} {path}");
+        for (who, client, closed) in
+            [("stranger", &stranger, (403, "forbidden")), ("public", &public_client, (401, "unauthorized"))]
+        {
+            let expected = if OPEN.contains(&path) { (401, "wrong-password") } else { closed };
+            let (heard, problem) = client.call(method, path, body.clone()).await;
+            assert_eq!((heard, problem["code"].as_str().unwrap_or("")), expected, "{who}: {method} {path}");
+        }
         let (heard, answer) = admin.call(method, path, body).await;
         assert_eq!(heard, status, "admin: {method} {path}: {answer}");
     }

@@ -3,6 +3,7 @@
 //! A call translates its request, calls one use case, and translates the answer; what it may is `guard`'s business.
 
 mod accounts;
+mod auth;
 mod daemon;
 mod domains;
 mod passwords;
@@ -24,6 +25,7 @@ use crate::account::{DomainName, Username};
 use crate::change_password::Moment;
 
 pub(crate) use accounts::{AccountList, AccountMade, AccountView, LoginList};
+pub(crate) use auth::LoginAccepted;
 pub(crate) use daemon::StatusView;
 pub(crate) use domains::{DomainList, DomainView};
 pub(crate) use passwords::{LoggedOut, PasswordSet};
@@ -51,16 +53,20 @@ pub(super) fn router(state: Arc<WebState>) -> (Router, utoipa::openapi::OpenApi)
         .routes(routes!(accounts::list_logins))
         .routes(routes!(passwords::reset_password))
         .routes(routes!(passwords::log_out))
+        .routes(routes!(auth::authenticate))
         .routes(routes!(daemon::show_status));
-    let (router, description) =
+    let for_all = OpenApiRouter::new().routes(routes!(passwords::change_password));
+    let (closed, description) =
         OpenApiRouter::with_openapi(Description::openapi()).nest(PREFIX, calls).split_for_parts();
+    let (open, description) = OpenApiRouter::with_openapi(description).nest(PREFIX, for_all).split_for_parts();
     let served = Json(description.clone());
-    let router = router
+    let router = closed
         .route(&format!("{PREFIX}/openapi.json"), axum::routing::get(async move || served))
         .fallback(guard::no_such_call)
         .method_not_allowed_fallback(guard::no_such_method)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn(guard::require_admin))
+        .merge(open.method_not_allowed_fallback(guard::no_such_method))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(state);
     (router, description)
 }

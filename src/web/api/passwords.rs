@@ -1,19 +1,23 @@
 //! Passwords: reset one, and log out everywhere.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use gatepost_protocol::Secret;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep_until;
 use utoipa::ToSchema;
 
-use super::{moment, user_of};
+use super::{auth, moment, user_of};
 use crate::account::StoredHash;
-use crate::change_password::NewPassword;
+use crate::authenticate::{Attempt, Purpose};
+use crate::change_password::{NewPassword, NotChanged};
+use crate::store::Door;
 use crate::web::WebState;
-use crate::web::guard::Admin;
+use crate::web::guard::{Admin, Surface};
 use crate::web::input::{Body, SecretText};
 use crate::web::problem::Problem;
 
@@ -27,6 +31,16 @@ pub(super) struct PasswordBody {
     #[schema(value_type = Option<String>, format = Password)]
     hash: Option<SecretText>,
     generate: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangeBody {
+    user: String,
+    #[schema(value_type = String, format = Password)]
+    current: SecretText,
+    #[schema(value_type = String, format = Password)]
+    new: SecretText,
 }
 
 /// A password that was set.
@@ -43,6 +57,42 @@ pub(crate) struct PasswordSet {
 pub(crate) struct LoggedOut {
     pub(crate) generation: u64,
     pub(crate) receipt: u64,
+}
+
+/// Sets the main password of whoever knows the current one.
+#[utoipa::path(
+    post, path = "/password", tag = "passwords", request_body = ChangeBody,
+    responses(
+        (status = 200, body = PasswordSet), (status = 401, body = Problem), (status = 409, body = Problem),
+        (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)
+    )
+)]
+pub(super) async fn change_password(
+    Extension(surface): Extension<Surface>,
+    State(state): State<Arc<WebState>>,
+    Body(body): Body<ChangeBody>,
+) -> Result<Json<PasswordSet>, Problem> {
+    let current = Attempt {
+        name: body.user,
+        authzid: None,
+        password: body.current.into_secret(),
+        purpose: Purpose::Account,
+        service: "password".to_owned(),
+        origin: surface.peer().origin(),
+        no_penalty: false,
+        session: None,
+        arrived: Instant::now(),
+        at: Timestamp::now(),
+    };
+    let deadline = moment().deadline;
+    let answer = state.change_password.change(&current, body.new.into_secret(), Door::Api, deadline).await;
+    sleep_until(answer.answer_at.into()).await;
+    match answer.outcome {
+        Ok(set) => Ok(Json(PasswordSet { password: None, generation: set.generation.0, receipt: set.receipt.0 })),
+        Err(NotChanged::Current(refusal)) => Err(auth::refused(&refusal)),
+        Err(NotChanged::Unverified(outage)) => Err(auth::put_off(&outage)),
+        Err(NotChanged::NotDone(not_done)) => Err(Problem::from(not_done).without_cause()),
+    }
 }
 
 /// Sets the main password without asking for the current one.

@@ -1,0 +1,112 @@
+//! Auth: is this somebody's password? For programs that ask over HTTP, and for `gatepost auth test`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep_until;
+use utoipa::ToSchema;
+
+use crate::account::Origin;
+use crate::authenticate::{Attempt, Judgement, Outage, Purpose, Refusal, Verdict};
+use crate::userdb;
+use crate::web::WebState;
+use crate::web::guard::Admin;
+use crate::web::input::{Body, SecretText};
+use crate::web::problem::Problem;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LoginBody {
+    user: String,
+    #[schema(value_type = String, format = Password)]
+    password: SecretText,
+    /// `imap`, `smtp`, …: what the user logs in to.
+    service: String,
+    /// Where the user comes from; without it, the caller's own account on this host is throttled.
+    #[schema(value_type = Option<String>)]
+    remote_ip: Option<IpAddr>,
+}
+
+/// A password that is right, of someone who may come in.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct LoginAccepted {
+    pub(crate) user: String,
+    /// What was granted by this is void once the account's generation is higher.
+    pub(crate) generation: u64,
+    /// The passdb fields, in order.
+    pub(crate) fields: Vec<(String, String)>,
+}
+
+/// Judges a login like any other: throttled, delayed when refused, and recorded.
+#[utoipa::path(
+    post, path = "/auth", tag = "auth", request_body = LoginBody,
+    responses(
+        (status = 200, body = LoginAccepted), (status = 401, body = Problem), (status = 429, body = Problem),
+        (status = 503, body = Problem)
+    )
+)]
+pub(super) async fn authenticate(
+    Admin(author): Admin,
+    State(state): State<Arc<WebState>>,
+    Body(body): Body<LoginBody>,
+) -> Result<Json<LoginAccepted>, Problem> {
+    let origin = body.remote_ip.map(|address| Origin::Address(address.to_canonical())).or(author.origin);
+    let attempt = Attempt {
+        name: body.user,
+        authzid: None,
+        password: body.password.into_secret(),
+        purpose: Purpose::Mail,
+        service: body.service,
+        origin: origin.ok_or_else(|| Problem::invalid("`remote_ip` is missing"))?,
+        no_penalty: false,
+        session: None,
+        arrived: Instant::now(),
+        at: Timestamp::now(),
+    };
+    let Judgement { verdict, answer_at } = state.authenticator.authenticate(&attempt).await;
+    sleep_until(answer_at.into()).await;
+    match verdict {
+        Verdict::Accept(identity) => Ok(Json(LoginAccepted {
+            fields: userdb::passdb_fields(&identity.account),
+            user: identity.account.username.into(),
+            generation: identity.generation.0,
+        })),
+        Verdict::Refuse(refusal) => Err(refused(&refusal)),
+        Verdict::TryLater(outage) => Err(put_off(&outage)),
+    }
+}
+
+/// What a Dovecot client would hear, in the words of HTTP: only the right password learns that its mailbox is disabled.
+pub(super) fn refused(refusal: &Refusal) -> Problem {
+    let (code, detail) = match refusal {
+        Refusal::Wrong | Refusal::Network | Refusal::Authorization => {
+            ("wrong-password", "there is no such user, or the password is wrong")
+        }
+        Refusal::Disabled => ("disabled", "this mailbox is disabled"),
+    };
+    Problem::new(StatusCode::UNAUTHORIZED, code, detail)
+}
+
+/// The log has the cause, which is nothing for everybody.
+pub(super) fn put_off(outage: &Outage) -> Problem {
+    match outage {
+        Outage::Throttled { until } => {
+            let seconds = until.saturating_duration_since(Instant::now()).as_secs().saturating_add(1);
+            Problem {
+                retry_after: Some(seconds),
+                ..Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too-many",
+                    "too many wrong passwords; wait, then try again",
+                )
+            }
+        }
+        _ => Problem::not_now("the password cannot be verified now; try again"),
+    }
+}

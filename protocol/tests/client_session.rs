@@ -214,17 +214,29 @@ fn a_success_may_be_cancelled_afterwards() {
 }
 
 #[test]
-fn an_answer_to_a_cancelled_login_does_not_reach_the_next_of_its_number() {
+fn a_cancelled_login_keeps_its_number_until_it_is_answered() {
     let mut talk = Talk::with(DOVECOT);
-    talk.says(&auth(1, &format!("resp={MESSAGE}")));
+    let (first, second) = (auth(1, &format!("resp={MESSAGE}")), auth(1, "resp=AGJvYgB4"));
+    talk.says(&first);
     talk.login();
-    talk.says(&format!("CANCEL\t1\n{}", auth(1, "resp=AGJvYgB4")));
-    talk.session.reply(1, accept("ann"));
-    talk.hears("");
+    assert!(talk.session.awaits(1));
+    talk.says("CANCEL\t1\n");
+    assert!(!talk.session.awaits(1));
     assert!(matches!(talk.session.next_event(), Some(ClientEvent::Cancel { id: 1 })));
+    talk.says("CONT\t1\tAA==\n");
+    talk.hears("FAIL\t1\treason=Authentication request timed out\n");
+    talk.session.reply(1, accept("ann"));
+    talk.says(&second);
     assert_eq!(talk.login().username, "bob");
     talk.session.reply(1, refuse());
     talk.hears("FAIL\t1\n");
+
+    let mut talk = Talk::with(DOVECOT);
+    talk.says(&first);
+    talk.login();
+    talk.says("CANCEL\t1\n");
+    assert_eq!(talk.breaks_off(&second), ProtocolError::Reused { command: "AUTH", id: 1 });
+    talk.hears("");
 }
 
 #[test]
@@ -378,8 +390,10 @@ fn a_crowd_waits_and_nobody_is_lost() {
     talk.session.reply(5, refuse());
     assert_eq!(talk.login().id, total - 1);
     talk.says("CANCEL\t6\n");
+    assert!(matches!(talk.session.next_event(), Some(ClientEvent::Cancel { id: 6 })), "it passes the waiting login");
+    assert!(talk.session.next_event().is_none(), "work goes on for what was cancelled");
+    talk.session.reply(6, accept("ann"));
     assert_eq!(talk.login().id, total);
-    assert!(matches!(talk.session.next_event(), Some(ClientEvent::Cancel { id: 6 })));
     assert!(talk.session.wants_input());
 }
 

@@ -26,8 +26,9 @@ pub enum ClientEvent {
     },
     /// Someone wants to log in; answer with [`ClientSession::reply`].
     Login(Box<Login>),
-    /// The client is no longer interested in this login, answered or not: an answer under way must not be given any
-    /// more, and a success not be claimed. It may also name one that was never handed out.
+    /// The client is no longer interested in this login, answered or not: a success must not be claimed. It may also
+    /// name one that was never handed out. A login that is not answered yet still has to be, for that frees its number;
+    /// [`ClientSession::awaits`] tells that nobody will hear it.
     Cancel {
         /// As in [`Login`].
         id: u32,

@@ -3,8 +3,8 @@
 //! Trusts: nobody. Dialogues, base64 and identifiers are dealt with here; only whole logins come out.
 //! Fails:  [`ProtocolError`], after which the connection is closed. Whatever ends it, what was decided stays in the
 //!   output and every open request of a Dovecot client is answered "not now": 2.3 would take the hang-up for a refusal.
-//! Limits: an identifier that was cancelled may come again before its [`ClientEvent::Cancel`] was taken; the
-//!   cancel comes out first, and no answer reaches the new login before that one was handed out.
+//! Limits: every login handed out must be answered, a cancelled one too. That answer goes nowhere, but only it frees the
+//!   number, so that no verdict is ever told about another login; and until then the work for it counts.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -66,6 +66,8 @@ enum Stage {
     Waiting,
     /// A login that is being decided.
     HandedOut,
+    /// A login that is being decided though nobody waits for it.
+    Abandoned,
 }
 
 /// What AUTH said, kept for the login that comes of it.
@@ -135,7 +137,13 @@ impl ClientSession {
         self.talk.next_event()
     }
 
-    /// Answers a login. One that was cancelled meanwhile, or never was, is not answered.
+    /// Whether the client still waits for the answer to this login.
+    #[must_use]
+    pub fn awaits(&self, id: u32) -> bool {
+        self.talk.requests.get(&id).is_some_and(|request| matches!(request.stage, Stage::HandedOut))
+    }
+
+    /// Answers a login. For one that was cancelled meanwhile, or never was, nothing is written.
     pub fn reply(&mut self, id: u32, reply: Reply) {
         self.talk.reply(id, &reply);
     }
@@ -175,7 +183,7 @@ impl ClientSession {
         &mut self.talk.output
     }
 
-    /// How many requests are open: in dialogue, waiting to be taken, or taken and not answered.
+    /// How many requests are open: in dialogue, waiting to be taken, or taken and not answered, cancelled ones included.
     #[must_use]
     pub fn open(&self) -> usize {
         self.talk.requests.len()
@@ -244,14 +252,11 @@ impl Talk {
     }
 
     fn go_on(&mut self, id: u32, response: &[u8]) {
-        let Some(request) = self.forget(id) else {
+        let Some(request) = self.withdraw(id) else {
             fail(&mut self.output, id, None, Some("Authentication request timed out"));
             return;
         };
         let Stage::Dialogue(opening, exchange) = request.stage else {
-            if matches!(request.stage, Stage::HandedOut) {
-                self.events.push_back(ClientEvent::Cancel { id });
-            }
             fail(&mut self.output, id, None, Some("Unexpected continuation"));
             return;
         };
@@ -295,55 +300,64 @@ impl Talk {
         if self.deadlines.len() >= ClientSession::MAX_DIALOGUES
             && let Some(&(_, oldest)) = self.deadlines.first()
         {
-            self.forget(oldest);
+            self.withdraw(oldest);
         }
     }
 
     fn cancel(&mut self, id: u32, minor: u32) {
-        let open = self.forget(id);
-        if open.is_some() && minor >= 4 {
-            cancelled(&mut self.output, id);
-        }
-        // Whoever took it must hear of it; whoever answered it long ago may still keep the success for a REQUEST.
-        if !matches!(open.map(|request| request.stage), Some(Stage::Dialogue(..) | Stage::Waiting)) {
+        if self.withdraw(id).is_none() {
+            // Whoever answered it long ago may still keep the success for a REQUEST.
             self.events.push_back(ClientEvent::Cancel { id });
+        } else if minor >= 4 {
+            cancelled(&mut self.output, id);
         }
     }
 
-    /// Takes a request out, and whatever stands for it elsewhere.
-    fn forget(&mut self, id: u32) -> Option<Request> {
+    /// What the client waits for no more. A login that is being decided stays until it is.
+    fn withdraw(&mut self, id: u32) -> Option<Request> {
         let request = self.requests.remove(&id)?;
         match &request.stage {
             Stage::Dialogue(opening, _) => {
                 self.deadlines.remove(&(opening.deadline, id));
             }
             Stage::Waiting => self.events.retain(|event| !matches!(event, ClientEvent::Login(login) if login.id == id)),
-            Stage::HandedOut => self.handed_out -= 1,
+            Stage::HandedOut => {
+                self.requests.insert(id, Request { stage: Stage::Abandoned, ..request });
+                self.events.push_back(ClientEvent::Cancel { id });
+            }
+            Stage::Abandoned => {
+                self.requests.insert(id, request);
+                return None;
+            }
         }
         Some(request)
     }
 
     fn next_event(&mut self) -> Option<ClientEvent> {
-        if let Some(ClientEvent::Login(login)) = self.events.front() {
-            if self.handed_out >= ClientSession::MAX_HANDED_OUT {
-                return None;
-            }
-            if let Some(request) = self.requests.get_mut(&login.id) {
-                request.stage = Stage::HandedOut;
-                self.handed_out += 1;
-            }
+        if self.handed_out >= ClientSession::MAX_HANDED_OUT {
+            // Logins wait; what else there is passes them by.
+            let passing = self.events.iter().position(|event| !matches!(event, ClientEvent::Login(_)))?;
+            return self.events.remove(passing);
         }
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if let ClientEvent::Login(login) = &event
+            && let Some(request) = self.requests.get_mut(&login.id)
+        {
+            request.stage = Stage::HandedOut;
+            self.handed_out += 1;
+        }
+        Some(event)
     }
 
     fn reply(&mut self, id: u32, reply: &Reply) {
-        let handed_out = |request: &&Request| matches!(request.stage, Stage::HandedOut);
-        let Some(request) = self.requests.get(&id).filter(handed_out) else {
+        let Some(Request { audience, stage: stage @ (Stage::HandedOut | Stage::Abandoned) }) = self.requests.get(&id)
+        else {
             return;
         };
-        let audience = request.audience;
-        self.forget(id);
-        if reply.write(&mut self.output, id, audience).is_err() {
+        let (audience, is_awaited) = (*audience, matches!(stage, Stage::HandedOut));
+        self.requests.remove(&id);
+        self.handed_out -= 1;
+        if is_awaited && reply.write(&mut self.output, id, audience).is_err() {
             match audience {
                 Audience::Dovecot { .. } => try_later(&mut self.output, id),
                 Audience::Mta => self.close(),
@@ -355,13 +369,13 @@ impl Talk {
         while let Some(&(deadline, id)) = self.deadlines.first()
             && deadline <= now
         {
-            self.forget(id);
+            self.withdraw(id);
         }
     }
 
     fn close(&mut self) {
         for (id, request) in mem::take(&mut self.requests) {
-            if request.audience != Audience::Mta {
+            if request.audience != Audience::Mta && !matches!(request.stage, Stage::Abandoned) {
                 try_later(&mut self.output, id);
             }
         }

@@ -7,6 +7,7 @@
 
 mod account;
 mod auth;
+mod check_config;
 mod client;
 mod domain;
 mod output;
@@ -47,6 +48,8 @@ struct Arguments {
 enum Verb {
     /// Run the daemon.
     Serve,
+    /// Say whether the configuration can be used, or all that is wrong with it.
+    CheckConfig,
     #[command(flatten)]
     Call(Call),
 }
@@ -103,6 +106,7 @@ pub fn run() -> ExitCode {
 fn perform(arguments: Arguments) -> Result<(), Failure> {
     match arguments.verb {
         Verb::Serve => serve::run(arguments.config),
+        Verb::CheckConfig => check_config::run(arguments.config.as_deref()),
         Verb::Call(call) => perform_call(call, find_daemon(arguments.config.as_deref(), arguments.socket)?),
     }
 }

@@ -76,6 +76,8 @@ async fn serve(
     inherited: Inherited,
 ) -> Result<(), StartError> {
     let mut signals = Signals::install().map_err(|cause| StartError::System { doing: "handle signals", cause })?;
+    // The store makes its directory for nobody else, and in the default the sockets are below it.
+    listen::make_directories(&config.fixed.listeners)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.fixed.store_path, &SqliteOptions::default()).await?);
     let pool = HashPool::start(config.fixed.hash.clone())
         .map_err(|cause| StartError::System { doing: "start the hash threads", cause })?;

@@ -161,11 +161,43 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
     fn a_name_is_one_segment_whatever_it_holds() {
         assert_eq!(segment("o'neil#1/../x@example.org"), "o%27neil%231%2F%2E%2E%2Fx%40example%2Eorg");
+    }
+
+    /// Answers each call with its number, and closes the connection behind the answer.
+    async fn serve_once_each(listener: tokio::net::UnixListener) {
+        for number in 1.. {
+            let Ok((mut stream, _)) = listener.accept().await else { return };
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await;
+            assert!(read.is_ok_and(|length| length > 0));
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+            stream.write_all(answer.as_bytes()).await.expect("the client reads");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_closed_between_two_calls_is_opened_again() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let socket = directory.path().join("admin");
+        let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
+        let server = tokio::spawn(serve_once_each(listener));
+        let mut client =
+            Client::connect(Daemon { socket, trusted: Vec::new() }, Door::Command).await.expect("a connection");
+        for number in 1..=3 {
+            assert_eq!(client.get::<u32>("/").await.expect("an answer"), number);
+            // Until the client has seen the end of the connection.
+            while !client.sender.is_closed() {
+                tokio::task::yield_now().await;
+            }
+        }
+        server.abort();
     }
 
     #[test]

@@ -1,0 +1,114 @@
+//! The daemon as its operator meets it: how it starts and refuses to, and who may speak for it.
+
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use gatepost_harness::process::Process;
+use gatepost_harness::{User, directory_of, own_executable, short_directory, wait_until};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+/// Everything below the directory, as without a configuration, but for the two fixed ports.
+const NO_PORTS: &str = "[listen.http]\nenabled = false\n[listen.status]\nenabled = false\n";
+
+struct Host {
+    directory: TempDir,
+}
+
+impl Host {
+    /// A directory of `user`, with a configuration in it.
+    fn of(user: User, configuration: &str) -> Self {
+        let directory = short_directory();
+        directory_of(directory.path(), user, 0o755);
+        fs::write(directory.path().join("gatepost.toml"), configuration).expect("a configuration");
+        Self { directory }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn command(&self, user: User, arguments: &[&str]) -> Command {
+        let mut command = Command::new(own_executable("gatepost", self.path()));
+        command.current_dir(self.path()).args(arguments).uid(user.uid).gid(user.gid);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(User::ROOT, arguments).output().expect("the command starts")
+    }
+
+    /// A daemon that answers.
+    fn serve(&self, user: User) -> Process {
+        let daemon = Process::start("gatepost", self.command(user, &["serve", "--config", "gatepost.toml"]));
+        wait_until("the daemon answers", || {
+            let asked = self.command(user, &["status", "--config", "gatepost.toml"]).output();
+            asked.expect("the command starts").status.success()
+        });
+        daemon
+    }
+}
+
+fn complaint(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+#[test]
+fn a_daemon_ends_on_term_and_takes_its_sockets_along() {
+    let host = Host::of(User::ROOT, NO_PORTS);
+    let mut daemon = host.serve(User::ROOT);
+    assert!(host.path().join("gatepost-data/run/admin").exists());
+    assert_eq!(daemon.end(Signal::TERM).code(), Some(0), "{}", daemon.log());
+    assert!(!host.path().join("gatepost-data/run/admin").exists());
+    assert_eq!(host.run(&["status", "--config", "gatepost.toml"]).status.code(), Some(75));
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill() {
+    let host = Host::of(User::ROOT, NO_PORTS);
+    let mut daemon = host.serve(User::ROOT);
+    assert!(host.run(&["--config", "gatepost.toml", "domain", "add", "example.org"]).status.success());
+    daemon.end(Signal::KILL);
+    let _daemon = host.serve(User::ROOT);
+    let output = host.run(&["--config", "gatepost.toml", "domain", "list", "--json"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("example.org"), "{output:?}");
+}
+
+#[test]
+fn a_bad_configuration_is_2_and_says_where() {
+    let host = Host::of(User::ROOT, "[listen.admin]\nmode = \"0999\"\n");
+    for verb in ["serve", "status"] {
+        let output = host.run(&[verb, "--config", "gatepost.toml"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(complaint(&output).contains("gatepost.toml:2: listen.admin.mode"), "{}", complaint(&output));
+    }
+}
+
+#[test]
+fn a_second_daemon_on_the_same_store_is_75() {
+    let host = Host::of(User::ROOT, NO_PORTS);
+    let _daemon = host.serve(User::ROOT);
+    let output = host.run(&["serve", "--config", "gatepost.toml"]);
+    assert_eq!(output.status.code(), Some(75));
+    assert!(complaint(&output).contains("[store] path"), "{}", complaint(&output));
+    assert_eq!(host.run(&["status", "--config", "gatepost.toml"]).status.code(), Some(0), "the first one goes on");
+}
+
+#[test]
+fn a_daemon_of_another_user_hears_nothing_unless_it_is_the_configured_one() {
+    let nobody = User::named("nobody");
+    let host = Host::of(nobody, NO_PORTS);
+    let _daemon = host.serve(nobody);
+    let add = ["--config", "gatepost.toml", "domain", "add", "example.org"];
+    let output = host.run(&add);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint(&output).contains("nothing was sent"), "{}", complaint(&output));
+    let owner = format!("{NO_PORTS}[listen.admin]\nowner = \"nobody\"\n");
+    fs::write(host.path().join("gatepost.toml"), owner).expect("a configuration");
+    let output = host.run(&add);
+    assert_eq!(output.status.code(), Some(0), "{}", complaint(&output));
+}

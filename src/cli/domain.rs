@@ -5,7 +5,8 @@ use hyper::Method;
 use serde_json::json;
 
 use super::client::segment;
-use super::{Client, Failure, account::parse_size, output};
+use super::values::parse_size;
+use super::{Client, Failure, output};
 use crate::web::{DomainList, DomainView};
 
 #[derive(Debug, Subcommand)]

@@ -14,6 +14,7 @@ mod output;
 mod password;
 mod serve;
 mod status;
+mod values;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::Failure;
+use crate::account::DomainName;
 use crate::store::Door;
 use crate::web::{DOOR_HEADER, Problem};
 
@@ -33,6 +34,8 @@ pub(crate) struct Daemon {
     pub(crate) socket: PathBuf,
     /// Uids beside root's and our own.
     pub(crate) trusted: Vec<u32>,
+    /// What its configuration completes a name without `@` with.
+    pub(crate) default_domain: Option<DomainName>,
 }
 
 /// A connection to the daemon, opened again when the daemon has closed it between two calls.
@@ -188,8 +191,9 @@ mod tests {
         let socket = directory.path().join("admin");
         let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
         let server = tokio::spawn(serve_once_each(listener));
-        let mut client =
-            Client::connect(Daemon { socket, trusted: Vec::new() }, Door::Command).await.expect("a connection");
+        let mut client = Client::connect(Daemon { socket, trusted: Vec::new(), default_domain: None }, Door::Command)
+            .await
+            .expect("a connection");
         for number in 1..=3 {
             assert_eq!(client.get::<u32>("/").await.expect("an answer"), number);
             // Until the client has seen the end of the connection.

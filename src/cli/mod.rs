@@ -10,6 +10,7 @@ mod auth;
 mod check_config;
 mod client;
 mod domain;
+mod import;
 mod output;
 mod password;
 mod serve;
@@ -73,6 +74,9 @@ enum Call {
     /// Try a login.
     #[command(subcommand)]
     Auth(auth::Verb),
+    /// Bring the mailboxes of another system along.
+    #[command(subcommand)]
+    Import(import::Verb),
     /// Say whether the daemon is there and can work.
     Status(status::Status),
 }
@@ -118,7 +122,9 @@ fn perform_call(call: Call, daemon: Daemon) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Unavailable(format!("cannot start: {error}")))?;
     runtime.block_on(async {
-        let connect = Client::connect(daemon, Door::Command);
+        let default_domain = daemon.default_domain.clone();
+        let door = if matches!(call, Call::Import(_)) { Door::Import } else { Door::Command };
+        let connect = Client::connect(daemon, door);
         match call {
             Call::Domain(verb) => verb.run(&mut connect.await?).await,
             Call::Account(verb) => verb.run(connect).await,
@@ -126,6 +132,7 @@ fn perform_call(call: Call, daemon: Daemon) -> Result<(), Failure> {
             Call::Logout(logout) => logout.run(&mut connect.await?).await,
             Call::Logins(logins) => logins.run(&mut connect.await?).await,
             Call::Auth(verb) => verb.run(connect).await,
+            Call::Import(verb) => verb.run(default_domain, connect).await,
             Call::Status(status) => status.run(&mut connect.await?).await,
         }
     })
@@ -153,7 +160,8 @@ fn find_daemon(config: Option<&Path>, socket: Option<PathBuf>) -> Result<Daemon,
             _ => system,
         }
     });
-    Ok(Daemon { socket, trusted: owners.into_iter().flatten().collect() })
+    let trusted = owners.into_iter().flatten().collect();
+    Ok(Daemon { socket, trusted, default_domain: config.live.default_domain })
 }
 
 impl Failure {

@@ -27,6 +27,11 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
     print(&(printable(text) + "\n"))
 }
 
+/// One line on standard error, beside what is asked for. Where that is closed, nobody wants it.
+pub(super) fn note(text: &str) {
+    drop(writeln!(std::io::stderr(), "{}", printable(text)));
+}
+
 /// A size as people write it; what is not a whole number of a unit stays in bytes.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [(u32, &str); 4] = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];

@@ -7,6 +7,7 @@
 //! Fails:  closed, with an [`Outage`] that says what was missing.
 
 mod network;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,12 +21,11 @@ use crate::config::Live;
 use crate::hash_pool::{HashPool, PoolError};
 use crate::password;
 use crate::sessions::history::History;
-use crate::store::{
-    Author, Change, CommitError, Conflict, Door, LoginEntry, LoginOutcome, LoginRecord, Store, StoreError,
-};
+use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Store, StoreError};
 use crate::telemetry::logging::quoted;
 use crate::telemetry::metrics;
 use crate::throttle::{Admission, Throttle};
+use upgrade::Upgrade;
 
 /// From its arrival an attempt has so long to be decided; some clients give up at 5 s, Postfix at 10.
 const PATIENCE: Duration = Duration::from_millis(3_900);
@@ -317,47 +317,6 @@ impl Authenticator {
             });
         }
         Judgement { verdict, answer_at }
-    }
-}
-
-/// A hash to be replaced by a stronger one of the same password.
-struct Upgrade {
-    user: Username,
-    credential: CredentialName,
-    verified: StoredHash,
-    generation: Generation,
-    origin: Origin,
-    at: Timestamp,
-}
-
-impl Upgrade {
-    async fn run(self, password: Secret, pool: &HashPool, store: &dyn Store) {
-        let mut salt = [0; 16];
-        if let Err(error) = getrandom::fill(&mut salt) {
-            tracing::warn!(user = %self.user, %error, "hash not upgraded: the system gives no randomness");
-            return;
-        }
-        let upgraded = match pool.hash(password, salt, Instant::now() + PATIENCE).await {
-            Ok(hash) => hash,
-            Err(error) => {
-                tracing::debug!(user = %self.user, %error, "hash not upgraded; the next login tries again");
-                return;
-            }
-        };
-        let author = Author { who: self.user.to_string(), door: Door::Login, origin: Some(self.origin) };
-        let change = Change::UpgradeHash {
-            user: self.user.clone(),
-            credential: self.credential,
-            verified: self.verified,
-            upgraded,
-            generation: self.generation,
-        };
-        match store.commit(&[change], &author, self.at).await {
-            Ok(_) => tracing::info!(user = %self.user, "hash upgraded"),
-            // The password was changed meanwhile: its hash is newer than ours.
-            Err(CommitError::Conflict(Conflict::Moved | Conflict::NoAccount)) => {}
-            Err(error) => tracing::warn!(user = %self.user, %error, "hash not upgraded; the next login tries again"),
-        }
     }
 }
 

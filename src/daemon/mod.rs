@@ -3,6 +3,7 @@
 //! Fails:  at start with one error that says what to do; afterwards it stays up, and what is missing is told to each
 //!         peer as "not now".
 
+mod doors;
 mod notify;
 mod signals;
 
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use gatepost_protocol::dovecot::master::Role;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -21,17 +21,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::authenticate::Authenticator;
 use crate::change_password::ChangePassword;
-use crate::config::{self, Config, ConfigError, Live, Protocol};
+use crate::config::{Config, ConfigError, Live};
 use crate::hash_pool::HashPool;
-use crate::listen::{self, Connection, Inherited, ListenError, Listener};
+use crate::listen::{self, Inherited, ListenError};
+use crate::serve::Gate;
 use crate::serve::waiting::Waiting;
-use crate::serve::{Gate, dovecot_client, dovecot_dict, dovecot_master, postfix};
-use crate::sessions::history::history;
+use crate::sessions::history;
 use crate::store::Store;
 use crate::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::telemetry::logging::Logging;
 use crate::throttle::Throttle;
-use crate::web::{Surface, Web};
+use crate::web::Web;
+use doors::Doors;
 use signals::{Request, Signals};
 
 /// Connections have so long to tell their clients what is decided; with it a restart stays under five seconds.
@@ -76,34 +77,9 @@ async fn serve(
     inherited: Inherited,
 ) -> Result<(), StartError> {
     let mut signals = Signals::install().map_err(|cause| StartError::System { doing: "handle signals", cause })?;
-    // The store makes its directory for nobody else, and in the default the sockets are below it.
-    listen::make_directories(&config.fixed.listeners)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.fixed.store_path, &SqliteOptions::default()).await?);
-    let pool = HashPool::start(config.fixed.hash.clone())
-        .map_err(|cause| StartError::System { doing: "start the hash threads", cause })?;
-    let pool = Arc::new(pool);
-    let throttle = Arc::new(Throttle::new(config.live.throttle.clone(), Instant::now()));
-    let (history, entries) = history(Arc::clone(&store));
     let (live, current) = watch::channel(Arc::new(config.live.clone()));
-    let authenticator =
-        Authenticator::new(Arc::clone(&store), Arc::clone(&pool), Arc::clone(&throttle), history, current.clone());
-    let authenticator = Arc::new(authenticator);
-    let change_password = ChangePassword::new(
-        Arc::clone(&store),
-        Arc::clone(&authenticator),
-        pool,
-        current.clone(),
-        config.fixed.hash.ceilings,
-    );
-    let web = Web::new(Arc::clone(&store), Arc::clone(&authenticator), change_password, current.clone());
-    let gate = Arc::new(Gate {
-        authenticator,
-        store,
-        waiting: Arc::new(Waiting::default()),
-        live: current,
-        server_pid: process::id(),
-        connections: AtomicU32::new(1),
-    });
+    let throttle = Arc::new(Throttle::new(config.live.throttle.clone(), Instant::now()));
+    let (doors, entries) = build(&config, Arc::clone(&throttle), current).await?;
     if let Err(error) = listen::raise_open_files_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files; connections above it wait");
     }
@@ -113,7 +89,7 @@ async fn serve(
     let (accepting, connections) = (TaskTracker::new(), TaskTracker::new());
     let writer = tokio::spawn(entries.run(stop_history.clone()));
     for listener in listeners {
-        accepting.spawn(accept(listener, Arc::clone(&gate), web.clone(), connections.clone(), stop.clone()));
+        accepting.spawn(doors.clone().accept(listener, connections.clone(), stop.clone()));
     }
     tokio::spawn(notify::watchdog());
     notify::ready();
@@ -138,64 +114,45 @@ async fn serve(
     Ok(())
 }
 
+/// Joins the parts. Nothing runs yet but the hash threads.
+async fn build(
+    config: &Config,
+    throttle: Arc<Throttle>,
+    live: watch::Receiver<Arc<Live>>,
+) -> Result<(Doors, history::Writer), StartError> {
+    // The store makes its directory for nobody else, and in the default the sockets are below it.
+    listen::make_directories(&config.fixed.listeners)?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.fixed.store_path, &SqliteOptions::default()).await?);
+    let pool = HashPool::start(config.fixed.hash.clone())
+        .map_err(|cause| StartError::System { doing: "start the hash threads", cause })?;
+    let pool = Arc::new(pool);
+    let (history, entries) = history::history(Arc::clone(&store));
+    let authenticator = Authenticator::new(Arc::clone(&store), Arc::clone(&pool), throttle, history, live.clone());
+    let authenticator = Arc::new(authenticator);
+    let change_password = ChangePassword::new(
+        Arc::clone(&store),
+        Arc::clone(&authenticator),
+        pool,
+        live.clone(),
+        config.fixed.hash.ceilings,
+    );
+    let web = Web::new(Arc::clone(&store), Arc::clone(&authenticator), change_password, live.clone());
+    let gate = Arc::new(Gate {
+        authenticator,
+        store,
+        waiting: Arc::new(Waiting::default()),
+        live,
+        server_pid: process::id(),
+        connections: AtomicU32::new(1),
+    });
+    Ok((Doors { gate, web }, entries))
+}
+
 /// A core would hold the passwords of whoever is logging in.
 fn forbid_cores() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
-}
-
-/// Accepts until the daemon stops; the socket is closed then, so that nobody waits for a greeting in vain.
-async fn accept(listener: Listener, gate: Arc<Gate>, web: Web, connections: TaskTracker, stop: CancellationToken) {
-    let open_to_all = listener.mode().is_some_and(|mode| mode.0 & 0o002 != 0);
-    let settings = Arc::new(listener.settings().clone());
-    loop {
-        let connection = tokio::select! {
-            connection = listener.accept() => connection,
-            () = stop.cancelled() => return,
-        };
-        let (settings, gate, web, stop) = (Arc::clone(&settings), Arc::clone(&gate), web.clone(), stop.clone());
-        connections.spawn(async move {
-            let peer = *connection.peer();
-            if let Err(error) = serve_connection(connection, &settings, open_to_all, gate, web, stop).await {
-                tracing::debug!(listener = settings.name, %peer, %error, "connection ended");
-            }
-        });
-    }
-}
-
-/// Which conversation a listener's protocol means.
-async fn serve_connection(
-    connection: Connection,
-    settings: &config::Listener,
-    open_to_all: bool,
-    gate: Arc<Gate>,
-    web: Web,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    let peer = *connection.peer();
-    match settings.protocol {
-        Protocol::Auth => dovecot_client::serve(connection, peer, dovecot_client::Kind::Auth, gate, stop).await,
-        Protocol::Login => dovecot_client::serve(connection, peer, dovecot_client::Kind::Login, gate, stop).await,
-        Protocol::Master => dovecot_master::serve(connection, peer, Role::Master, false, gate, stop).await,
-        Protocol::Userdb => dovecot_master::serve(connection, peer, Role::Userdb, open_to_all, gate, stop).await,
-        Protocol::Dict => dovecot_dict::serve(connection, peer, settings.credentials, gate, stop).await,
-        Protocol::Socketmap => postfix::serve(connection, peer, gate, stop).await,
-        Protocol::Admin => {
-            web.serve(connection, Surface::Admin(peer), stop.cancelled_owned()).await;
-            Ok(())
-        }
-        Protocol::Http => {
-            web.serve(connection, Surface::Public(peer), stop.cancelled_owned()).await;
-            Ok(())
-        }
-        Protocol::Status => {
-            web.serve_status(connection, stop.cancelled_owned()).await;
-            Ok(())
-        }
-        // The configuration takes no listener of these.
-        Protocol::Policy | Protocol::Poppassd => Ok(()),
-    }
 }
 
 /// Takes over what may change while the daemon runs; a bad file changes nothing.

@@ -5,7 +5,7 @@
 //! like) and holds the bytes to be written (`output`). What a peer cannot hear, and what it must be
 //! told instead, is known here and nowhere else; `README.md` lists the messages and who sends them.
 //!
-//! - [`line`]: bytes in, bounded lines out.
+//! - [`mod@line`]: bytes in, bounded lines out.
 //! - [`sasl`]: the PLAIN and LOGIN exchanges.
 //! - [`dovecot`]: the auth client protocol, spoken by Dovecot's login processes, Postfix and Exim; the auth master
 //!   protocol of its mail processes; the dict protocol of its auth workers and plugins.

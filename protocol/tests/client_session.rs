@@ -8,6 +8,7 @@ use gatepost_protocol::dovecot::{
 };
 
 const DOVECOT: &str = "VERSION\t1\t2\nCPID\t41\n";
+const DOVECOT_2_4_1: &str = "VERSION\t1\t3\nCPID\t41\n";
 const DOVECOT_2_4_4: &str = "VERSION\t1\t4\nCPID\t41\n";
 const POSTFIX: &str = "VERSION\t1\t0\nCPID\t41\n";
 /// `\0ann\0s`
@@ -121,6 +122,14 @@ fn a_dialogue_ends_in_a_login() {
 }
 
 #[test]
+fn what_dovecot_2_4_adds_to_a_continuation_is_ignored() {
+    let mut talk = Talk::with(DOVECOT_2_4_4);
+    talk.says(&format!("AUTH\t1\tPLAIN\tprotocol=imap\tfinal-resp-ok\nCONT\t1\t{MESSAGE}\tchannel_binding=AA==\n"));
+    let login = talk.login();
+    assert_eq!((login.username.as_str(), login.info.service.as_str()), ("ann", "imap"));
+}
+
+#[test]
 fn exim_ends_every_auth_with_resp_and_means_nothing_by_it() {
     let mut talk = Talk::with(POSTFIX);
     talk.says("AUTH\t1\tPLAIN\tservice=smtp\tsecured\trip=127.0.0.1\tlip=127.0.0.1\tnologin\tresp=\n");
@@ -180,7 +189,7 @@ fn a_continuation_nobody_asked_for_fails() {
 
 #[test]
 fn a_cancelled_request_is_not_answered() {
-    for (client, expected) in [(DOVECOT, ""), (DOVECOT_2_4_4, "CANCELLED\t2\n")] {
+    for (client, expected) in [(DOVECOT, ""), (DOVECOT_2_4_1, ""), (DOVECOT_2_4_4, "CANCELLED\t2\n")] {
         let mut talk = Talk::with(client);
         talk.says(&auth(2, &format!("resp={MESSAGE}")));
         talk.login();
@@ -447,6 +456,7 @@ fn refusals_carry_their_reason() {
 
 #[test]
 fn dovecot_2_4_is_known_by_its_minor() {
+    assert!(Talk::with(DOVECOT_2_4_1).session.dovecot_24());
     assert!(Talk::with(DOVECOT_2_4_4).session.dovecot_24());
     assert!(!Talk::with(DOVECOT).session.dovecot_24());
 }

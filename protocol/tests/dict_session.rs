@@ -6,6 +6,8 @@ use gatepost_protocol::dovecot::{
 };
 
 const DOVECOT_2_3: &str = "H3\t2\t0\t\tauth\n";
+/// The first version with numbers.
+const NUMBERED: &str = "H3\t1\t0\t\tauth\n";
 const DOVECOT_2_4: &str = "H4\t0\t0\t\tauth\n";
 /// Knows no numbers.
 const ANCIENT: &str = "H3\t0\t0\t\tauth\n";
@@ -45,7 +47,7 @@ fn the_hello_is_not_answered() {
 
 #[test]
 fn lookups_are_numbered_as_they_come_and_answered_in_any_order() {
-    for hello in [DOVECOT_2_3, DOVECOT_2_4] {
+    for hello in [NUMBERED, DOVECOT_2_3, DOVECOT_2_4] {
         let mut session = session(hello, "Lpriv/a\tann\nLpriv/b\tann\nLpriv/c\tann\n");
         assert_eq!(taken(&mut session), [1, 2, 3]);
         assert_eq!(written(&mut session), "*1\n*2\n*3\n");

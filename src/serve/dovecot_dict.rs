@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, WRITE_PATIENCE, flush};
+use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, UNWRITTEN, WRITE_PATIENCE, flush};
 use crate::account::{CredentialName, Username};
 use crate::listen::Peer;
 use crate::store::dict::{DictKey, DictOrder, DictOutcome, DictScan, DictScanKind, DictWrite};
@@ -86,6 +86,9 @@ impl<S: Stream> Conversation<S> {
             let received = self.session.receive(bytes);
             while let Some(event) = self.session.next_event() {
                 self.handle(event).await?;
+                if self.session.output().len() > UNWRITTEN {
+                    flush(&mut self.stream, self.session.output(), WRITE_PATIENCE).await?;
+                }
             }
             if let Err(error) = received {
                 tracing::warn!(peer = %self.peer, %error, "dict client sent what the protocol does not have; connection closed");
@@ -223,7 +226,7 @@ impl<S: Stream> Conversation<S> {
 
     async fn row(&mut self, iterate: &Iterate, key: &str, value: &str) -> io::Result<()> {
         self.session.row(iterate.serial, key, value.as_bytes());
-        if self.session.output().len() > DictSession::MAX_UNREAD {
+        if self.session.output().len() > UNWRITTEN {
             flush(&mut self.stream, self.session.output(), WRITE_PATIENCE).await?;
         }
         Ok(())

@@ -14,7 +14,7 @@ use gatepost_protocol::dovecot::master::{HandOff, Lookup, MasterEvent, MasterSes
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, WRITE_PATIENCE, flush};
+use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, UNWRITTEN, WRITE_PATIENCE, flush};
 use crate::account::{Account, Username};
 use crate::listen::Peer;
 use crate::store::{AccountPage, StoreError};
@@ -73,6 +73,9 @@ impl<S: Stream> Conversation<S> {
             let received = self.session.receive(bytes);
             while let Some(event) = self.session.next_event() {
                 self.handle(event).await?;
+                if self.session.output().len() > UNWRITTEN {
+                    flush(&mut self.stream, self.session.output(), WRITE_PATIENCE).await?;
+                }
             }
             if let Err(error) = received {
                 tracing::warn!(peer = %self.peer, %error, "master client sent what the protocol does not have; connection closed");

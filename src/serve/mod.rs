@@ -28,6 +28,8 @@ use waiting::Waiting;
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a look-up may take; a mail process that hears nothing waits 155 s, and its user with it.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(10);
+/// Answers of one read that may add up before they are written: one line may ask for what is long.
+const UNWRITTEN: usize = 64 * 1024;
 /// What one read takes at most.
 const READ_SIZE: usize = 16 * 1024;
 

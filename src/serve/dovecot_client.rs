@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::waiting::{Grant, Registration};
 use super::{Gate, READ_SIZE, Stream, WRITE_PATIENCE, flush};
@@ -92,7 +93,7 @@ struct Answered {
 
 impl<S: Stream> Conversation<S> {
     async fn run(mut self, shutdown: CancellationToken) -> io::Result<()> {
-        let mut buffer = vec![0; READ_SIZE];
+        let mut buffer = Zeroizing::new(vec![0; READ_SIZE]);
         loop {
             flush(&mut self.stream, self.session.output(), WRITE_PATIENCE).await?;
             if self.session.hangs_up() {
@@ -113,6 +114,15 @@ impl<S: Stream> Conversation<S> {
 
     fn receive(&mut self, bytes: &[u8]) {
         let received = self.session.receive(bytes, Instant::now());
+        self.take_events();
+        if let Err(error) = received {
+            tracing::warn!(peer = %self.peer, %error, "auth client sent what the protocol does not have; connection closed");
+            self.session.close();
+        }
+    }
+
+    /// The session hands out only so many logins at once, so there may be more after each answer.
+    fn take_events(&mut self) {
         while let Some(event) = self.session.next_event() {
             match event {
                 ClientEvent::Hello { pid, .. } if self.kind == Kind::Login => {
@@ -126,10 +136,6 @@ impl<S: Stream> Conversation<S> {
                     }
                 }
             }
-        }
-        if let Err(error) = received {
-            tracing::warn!(peer = %self.peer, %error, "auth client sent what the protocol does not have; connection closed");
-            self.session.close();
         }
     }
 
@@ -150,6 +156,7 @@ impl<S: Stream> Conversation<S> {
                 let id = answered.id;
                 let reply = self.reply(answered);
                 self.session.reply(id, reply);
+                self.take_events();
             }
             // A request without an answer must not stay open: better a closed connection than a wrong word.
             Err(error) => {
@@ -166,7 +173,8 @@ impl<S: Stream> Conversation<S> {
             Verdict::Accept(identity) => {
                 let fields = userdb::passdb_fields(&identity.account);
                 let user = identity.account.username.to_string();
-                if let Some(registration) = &self.registration {
+                // A login that was cancelled meanwhile must not be claimed.
+                if let Some(registration) = self.registration.as_ref().filter(|_| self.session.awaits(id)) {
                     registration.grant(id, Grant { identity: *identity, mechanism }, Instant::now());
                 }
                 Reply::Accept { user, fields }

@@ -119,7 +119,11 @@ impl<S: Stream> Conversation<S> {
                         self.session
                             .failed(serial, "key, value or dict too large; see `[dict]` of gatepost's configuration");
                     }
-                    Err(Failure::TooSlow) => self.session.uncertain(serial, "the store did not answer in time"),
+                    // A commit that failed half-way may yet be found to have been made.
+                    Err(failure @ (Failure::TooSlow | Failure::Store(_))) => {
+                        tracing::warn!(peer = %self.peer, dict = %quoted(&self.dict), error = %failure, "dict commit uncertain");
+                        self.session.uncertain(serial, &failure.to_string());
+                    }
                     Err(failure) => self.fail(serial, failure)?,
                 }
             }

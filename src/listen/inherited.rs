@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 
 use listenfd::ListenFd;
@@ -91,12 +92,15 @@ pub(super) fn check(settings: &Settings, socket: &Socket) -> Result<Option<Mode>
         return Ok(None);
     };
     let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(ToOwned::to_owned));
-    let metadata = path.and_then(|path| fs::metadata(path).ok());
-    let Some(metadata) = metadata else {
-        let remedy = "give `ListenStream=` the path of a file that is there";
-        return Err(error(&settings.name, wrong("a unix socket without a file", remedy)));
+    let mode = match path.map(fs::metadata) {
+        Some(Ok(metadata)) => Mode(metadata.permissions().mode() & 0o777),
+        // Dovecot lets nobody but its login processes look into `login/`.
+        Some(Err(error)) if error.kind() == ErrorKind::PermissionDenied && !mode_matters(settings) => return Ok(None),
+        _ => {
+            let remedy = "give `ListenStream=` the path of a file that is there and that gatepost's user may look at";
+            return Err(error(&settings.name, wrong("a unix socket without a file", remedy)));
+        }
     };
-    let mode = Mode(metadata.permissions().mode() & 0o777);
     let closed = settings.credentials || matches!(settings.protocol, Protocol::Master | Protocol::Admin);
     let granted = if settings.credentials { mode.0 & 0o077 } else { mode.0 & 0o007 };
     if closed && granted != 0 {
@@ -104,6 +108,11 @@ pub(super) fn check(settings: &Settings, socket: &Socket) -> Result<Option<Mode>
         return Err(error(&settings.name, wrong("a socket that others may connect to", remedy)));
     }
     Ok(Some(mode))
+}
+
+/// Whether who may connect decides what is told: then it has to be known.
+fn mode_matters(settings: &Settings) -> bool {
+    settings.credentials || matches!(settings.protocol, Protocol::Master | Protocol::Userdb | Protocol::Admin)
 }
 
 fn wrong(found: &'static str, remedy: impl Into<String>) -> Reason {

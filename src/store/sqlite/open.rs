@@ -18,6 +18,9 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
     (2, "dict", include_str!("../migrations/sqlite/0002_dict.sql")),
 ];
 
+/// The first connection makes the write-ahead log, which on a busy disk takes longer than a login may wait.
+const OPENING_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Left over of the write-ahead log on disk once it has been copied into the database.
 const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
 
@@ -50,9 +53,11 @@ impl SqliteStore {
         let lock = lock(&path)?;
         let connect = connect_options(&path, options.patience);
         let database = |cause| OpenError::Database { path: path.clone(), cause };
+        let opener = pool(1, OPENING_PATIENCE).connect_with(connect.clone()).await.map_err(database)?;
+        migrate(&opener, &path).await?;
         let writer = pool(1, options.patience).connect_with(connect.clone()).await.map_err(database)?;
-        migrate(&writer, &path).await?;
         let readers = pool(options.readers, options.patience).connect_with(connect).await.map_err(database)?;
+        opener.close().await;
         let identity =
             identity(&path).map_err(|cause| OpenError::File { doing: "look at", path: path.clone(), cause })?;
         Ok(Self { path, identity, readers, writer, logins_kept: options.logins_kept, _lock: lock })

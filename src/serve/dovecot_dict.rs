@@ -111,8 +111,11 @@ impl<S: Stream> Conversation<S> {
             },
             DictEvent::Commit(commit) => {
                 let serial = commit.serial;
+                let adds = commit.changes.iter().any(|change| matches!(change, Change::Add { .. }));
                 match bounded(self.commit(commit)).await {
                     Ok(DictOutcome::Committed) => self.session.committed(serial),
+                    // doveadm takes N for a failure; to Dovecot's own dict server it is none to unset nothing.
+                    Ok(DictOutcome::NotFound) if !adds => self.session.committed(serial),
                     Ok(DictOutcome::NotFound) => self.session.not_found(serial),
                     Ok(DictOutcome::NotANumber) => self.session.failed(serial, "the value is not a number"),
                     Ok(DictOutcome::TooMuch) => {

@@ -9,6 +9,8 @@ macro_rules! on_every_pair {
     ($($test:ident),+ $(,)?) => {
         on_pair!(dovecot_2_3_alone, V2_3, Dovecot, $($test),+);
         on_pair!(dovecot_2_4_alone, V2_4, Dovecot, $($test),+);
+        on_pair!(dovecot_2_3_asks_gatepost, V2_3, Gatepost, $($test),+);
+        on_pair!(dovecot_2_4_asks_gatepost, V2_4, Gatepost, $($test),+);
     };
 }
 

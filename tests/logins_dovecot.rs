@@ -1,17 +1,20 @@
-//! Logins, deliveries and look-ups through a real Dovecot 2.3 and 2.4, each as Dovecot alone answers them.
+//! Logins, deliveries and look-ups through a real Dovecot 2.3 and 2.4, answered by Dovecot alone and by gatepost.
 //!
-//! What a mail program hears is written out, so that whoever stands in Dovecot's place can be held to it.
+//! What a mail program hears is written out and the same for both; where they differ, both answers are.
 
 use std::thread;
 
-use gatepost_harness::client::{Door, Heard, LineClient, Protocol, deliver, plain, read_only_mail};
+use gatepost_harness::client::{Door, Heard, LineClient, Protocol, at_every_door, deliver, plain, read_only_mail};
 use gatepost_harness::dovecot::{Answerer, Version};
+use gatepost_harness::joined;
 use gatepost_harness::mailhost::{ALICE, BOB, CAROL, MailHost, NOBODY};
 
 macro_rules! on_every_pair {
     ($($test:ident),+ $(,)?) => {
         on_pair!(dovecot_2_3_alone, V2_3, Dovecot, $($test),+);
         on_pair!(dovecot_2_4_alone, V2_4, Dovecot, $($test),+);
+        on_pair!(dovecot_2_3_asks_gatepost, V2_3, Gatepost, $($test),+);
+        on_pair!(dovecot_2_4_asks_gatepost, V2_4, Gatepost, $($test),+);
     };
 }
 
@@ -45,41 +48,49 @@ on_every_pair! {
     doveadm_finds_lists_and_tests_users,
 }
 
+// A passwd-file that is taken away is no outage to Dovecot: it answers from memory, or refuses.
+macro_rules! with_gatepost {
+    ($($test:ident),+ $(,)?) => {
+        on_pair!(gatepost_under_dovecot_2_3, V2_3, Gatepost, $($test),+);
+        on_pair!(gatepost_under_dovecot_2_4, V2_4, Gatepost, $($test),+);
+    };
+}
+
+with_gatepost! {
+    outage_is_not_now_to_everybody_and_over_when_it_is_over,
+    restart_of_gatepost_costs_nobody_a_login_or_a_session,
+    sudden_end_of_gatepost_is_survived,
+}
+
 fn right_password_opens_every_door(host: &mut MailHost) {
     assert_everybody_welcome(host);
 }
 
 fn password_of_spaces_quotes_and_umlauts_opens_every_door(host: &mut MailHost) {
-    for (door, heard) in at_every_door(host, BOB.user, BOB.password) {
+    for (door, heard) in at_every_door(&host.dovecot, BOB.user, BOB.password) {
         assert_eq!(heard, Heard::Welcome, "{door:?}");
     }
 }
 
 fn wrong_password_is_refused_at_every_door(host: &mut MailHost) {
-    for (door, heard) in at_every_door(host, ALICE.user, BOB.password) {
-        assert_eq!(heard, Heard::No(plain_refusal(door).to_owned()), "{door:?}");
+    for (door, heard) in at_every_door(&host.dovecot, ALICE.user, BOB.password) {
+        assert_eq!(heard, Heard::No(door.refusal().to_owned()), "{door:?}");
     }
 }
 
 fn unknown_user_hears_what_a_wrong_password_hears(host: &mut MailHost) {
-    for (door, heard) in at_every_door(host, NOBODY, ALICE.password) {
-        assert_eq!(heard, Heard::No(plain_refusal(door).to_owned()), "{door:?}");
+    for (door, heard) in at_every_door(&host.dovecot, NOBODY, ALICE.password) {
+        assert_eq!(heard, Heard::No(door.refusal().to_owned()), "{door:?}");
     }
 }
 
 fn disabled_user_is_refused_and_hears_why_only_with_the_right_password(host: &mut MailHost) {
     assert_eq!(
         Door::ImapLogin.log_in(&host.dovecot, CAROL.user, ALICE.password),
-        Heard::No(plain_refusal(Door::ImapLogin).to_owned())
+        Heard::No(Door::ImapLogin.refusal().to_owned())
     );
-    for (door, heard) in at_every_door(host, CAROL.user, CAROL.password) {
-        let expected = match door.protocol() {
-            Protocol::Imap => "a NO [CONTACTADMIN] Ask_the_postmaster",
-            Protocol::Pop3 => "-ERR [AUTH] Ask_the_postmaster",
-            Protocol::Submission => "525 5.7.13 Ask_the_postmaster",
-            Protocol::Sieve => "NO \"Ask_the_postmaster\"",
-        };
-        assert_eq!(heard, Heard::No(expected.to_owned()), "{door:?}");
+    for (door, heard) in at_every_door(&host.dovecot, CAROL.user, CAROL.password) {
+        assert_eq!(heard, Heard::No(disabled_refusal(door, host.answerer)), "{door:?}");
     }
 }
 
@@ -147,30 +158,68 @@ fn doveadm_finds_lists_and_tests_users(host: &mut MailHost) {
     assert_eq!(doveadm(&["auth", "test", NOBODY, ALICE.password]).0, Some(77));
 }
 
+fn outage_is_not_now_to_everybody_and_over_when_it_is_over(host: &mut MailHost) {
+    assert_everybody_welcome(host);
+    host.lose_the_store();
+    for (door, heard) in at_every_door(&host.dovecot, ALICE.user, ALICE.password) {
+        assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?}");
+    }
+    for (door, heard) in at_every_door(&host.dovecot, ALICE.user, BOB.password) {
+        assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?}");
+    }
+    let heard = deliver(host.dovecot.addresses.lmtp, &[ALICE.user, NOBODY], MAIL);
+    assert!(heard.iter().all(|line| line.starts_with("451 ")), "{heard:?}");
+    assert_eq!(host.dovecot.lda(ALICE.user, MAIL).status.code(), Some(75), "the code for later");
+    assert_eq!(host.dovecot.doveadm(&["user", ALICE.user]).status.code(), Some(75));
+    host.mend_the_store();
+    assert_everybody_welcome(host);
+}
+
+fn restart_of_gatepost_costs_nobody_a_login_or_a_session(host: &mut MailHost) {
+    let mut session = LineClient::connect(host.dovecot.addresses.imap);
+    session.read_until("* OK");
+    session.send(&format!("a AUTHENTICATE PLAIN {}", plain(ALICE.user, ALICE.password)));
+    session.read_until("a OK");
+    let (gatepost, dovecot) = host.gatepost_and_dovecot();
+    gatepost.stop();
+    let visits = thread::scope(|scope| {
+        let visits = scope.spawn(|| at_every_door(dovecot, ALICE.user, ALICE.password));
+        gatepost.resume();
+        joined(visits)
+    });
+    for (door, heard) in visits {
+        assert_eq!(heard, Heard::Welcome, "{door:?}");
+    }
+    session.send("b STATUS INBOX (MESSAGES)");
+    session.read_until("b OK");
+}
+
+fn sudden_end_of_gatepost_is_survived(host: &mut MailHost) {
+    assert_everybody_welcome(host);
+    host.gatepost().kill();
+    host.gatepost().resume();
+    assert_everybody_welcome(host);
+}
+
 const MAIL: &str = "Subject: greeting\r\n\r\nGood morning.";
 
 fn assert_everybody_welcome(host: &MailHost) {
-    for (door, heard) in at_every_door(host, ALICE.user, ALICE.password) {
+    for (door, heard) in at_every_door(&host.dovecot, ALICE.user, ALICE.password) {
         assert_eq!(heard, Heard::Welcome, "{door:?}");
     }
 }
 
-/// Goes through all doors at once.
-fn at_every_door(host: &MailHost, user: &str, password: &str) -> Vec<(Door, Heard)> {
-    thread::scope(|scope| {
-        let visits = Door::ALL.map(|door| (door, scope.spawn(move || door.log_in(&host.dovecot, user, password))));
-        visits
-            .into_iter()
-            .map(|(door, visit)| (door, visit.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
-            .collect()
-    })
-}
-
-fn plain_refusal(door: Door) -> &'static str {
+/// Dovecot accepts such a login and adds `nologin`, which only its own login processes understand; gatepost refuses
+/// it with a reason, which Postfix understands too.
+fn disabled_refusal(door: Door, answerer: Answerer) -> String {
+    let (imap, smtp, reason) = match answerer {
+        Answerer::Dovecot => ("[CONTACTADMIN]", "525 5.7.13", "Ask_the_postmaster"),
+        Answerer::Gatepost => ("[ALERT]", "535 5.7.8", "This mailbox is disabled."),
+    };
     match door.protocol() {
-        Protocol::Imap => "a NO [AUTHENTICATIONFAILED] Authentication failed.",
-        Protocol::Pop3 => "-ERR [AUTH] Authentication failed.",
-        Protocol::Submission => "535 5.7.8 Authentication failed.",
-        Protocol::Sieve => "NO \"Authentication failed.\"",
+        Protocol::Imap => format!("a NO {imap} {reason}"),
+        Protocol::Pop3 => format!("-ERR [AUTH] {reason}"),
+        Protocol::Submission => format!("{smtp} {reason}"),
+        Protocol::Sieve => format!("NO \"{reason}\""),
     }
 }

@@ -2,11 +2,12 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::PATIENCE;
 use crate::dovecot::Dovecot;
+use crate::{PATIENCE, joined};
 
 /// One way to hand over a name and a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,16 @@ impl Door {
         }
     }
 
+    /// What it says of a wrong password or an unknown name.
+    pub fn refusal(self) -> &'static str {
+        match self.protocol() {
+            Protocol::Imap => "a NO [AUTHENTICATIONFAILED] Authentication failed.",
+            Protocol::Pop3 => "-ERR [AUTH] Authentication failed.",
+            Protocol::Submission => "535 5.7.8 Authentication failed.",
+            Protocol::Sieve => "NO \"Authentication failed.\"",
+        }
+    }
+
     fn imap(self, mut client: LineClient, user: &str, password: &str) -> Heard {
         client.read_until("* OK");
         match self {
@@ -133,6 +144,14 @@ impl Door {
         let heard = client.read_line();
         if heard.starts_with("235 ") { Heard::Welcome } else { refusal(heard, "454 ") }
     }
+}
+
+/// Goes through all doors at once.
+pub fn at_every_door(dovecot: &Dovecot, user: &str, password: &str) -> Vec<(Door, Heard)> {
+    thread::scope(|scope| {
+        let visits = Door::ALL.map(|door| (door, scope.spawn(move || door.log_in(dovecot, user, password))));
+        visits.map(|(door, visit)| (door, joined(visit))).into()
+    })
 }
 
 fn sieve(mut client: LineClient, user: &str, password: &str) -> Heard {

@@ -159,15 +159,15 @@ impl Gatepost {
 
     /// Descriptors cross the start of a program only by number, and a shell can put them where they are expected.
     fn serve_command(&self, parked: &[OwnedFd], notified: &NotifySocket) -> Command {
-        let moves = parked.iter().enumerate().fold(String::from("exec"), |moves, (index, descriptor)| {
-            let (to, from) = (FIRST_DESCRIPTOR + index, descriptor.as_raw_fd());
-            moves + &format!(" {to}<&{from} {from}<&-")
-        });
+        let numbers = || parked.iter().map(AsRawFd::as_raw_fd);
+        let taken: String =
+            numbers().enumerate().map(|(index, from)| format!(" {}<&{from}", FIRST_DESCRIPTOR + index)).collect();
+        let let_go: String = numbers().map(|number| format!(" {number}<&-")).collect();
         let names: Vec<_> = self.handed_over.iter().map(|(name, _)| *name).collect();
         let mut command = Command::new("bash");
         command
             .arg("-c")
-            .arg(format!("{moves}; LISTEN_PID=$$ exec setpriv --reuid=gatepost --regid=gatepost --init-groups \"$@\""))
+            .arg(format!("exec{taken}; exec{let_go}; LISTEN_PID=$$ exec setpriv --reuid=gatepost --regid=gatepost --init-groups \"$@\""))
             .arg("bash")
             .arg(self.executable())
             .args(["serve", "--config"])

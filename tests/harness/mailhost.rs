@@ -1,6 +1,7 @@
 //! A mail host for one test: a Dovecot, whoever answers its logins, and the mailboxes that every test knows.
 
 use std::fs;
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
@@ -47,7 +48,29 @@ impl MailHost {
     }
 
     pub fn gatepost(&mut self) -> &mut Gatepost {
-        self.gatepost.as_mut().expect("here Dovecot answers for itself")
+        self.gatepost_and_dovecot().0
+    }
+
+    pub fn gatepost_and_dovecot(&mut self) -> (&mut Gatepost, &Dovecot) {
+        (self.gatepost.as_mut().expect("here Dovecot answers for itself"), &self.dovecot)
+    }
+
+    /// Takes away the file that holds the passwords, under whoever answers.
+    pub fn lose_the_store(&self) {
+        let store = self.store();
+        fs::rename(&store, store.with_extension("lost")).expect("cannot move the store away");
+    }
+
+    pub fn mend_the_store(&self) {
+        let store = self.store();
+        fs::rename(store.with_extension("lost"), &store).expect("cannot move the store back");
+    }
+
+    fn store(&self) -> PathBuf {
+        self.directory.path().join(match self.answerer {
+            Answerer::Dovecot => "users",
+            Answerer::Gatepost => "gatepost/gatepost.db",
+        })
     }
 
     /// Stops everything, forgets what lay in `/run`, as a reboot does, and starts everything again.

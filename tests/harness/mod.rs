@@ -22,8 +22,9 @@ pub mod submission;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
-use std::{env, fs, process::Command};
+use std::{env, fs, panic, process::Command};
 
 use tempfile::TempDir;
 
@@ -36,6 +37,11 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(Instant::now() < deadline, "it did not happen: {what}");
     }
+}
+
+/// What a thread came to; its panic goes on here.
+pub fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
 }
 
 /// A directory that every user may enter, with a path so short that a socket anywhere below it can be bound.
@@ -63,10 +69,11 @@ pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
     held.map(|listener| listener.local_addr().expect("a bound socket has an address"))
 }
 
-/// A program of this package as cargo built it for the tests, linked into `directory`, where every user may run it.
+/// A program of this package as cargo built it for the tests, linked below `directory`, where every user may run it.
 pub fn own_executable(name: &str, directory: &Path) -> PathBuf {
-    let linked = directory.join(name);
+    let linked = directory.join("bin").join(name);
     if !linked.exists() {
+        directory_of(&directory.join("bin"), User::ROOT, 0o755);
         let test = env::current_exe().expect("a test knows where it is");
         let built = test.ancestors().nth(2).expect("tests are built two directories deep").join(name);
         fs::hard_link(&built, &linked)

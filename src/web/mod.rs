@@ -12,13 +12,18 @@ mod input;
 mod problem;
 mod status;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -98,7 +103,13 @@ impl Web {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        serve_router(self.api.clone().layer(Extension(surface)), stream, shutdown).await;
+        let router = TowerToHyperService::new(self.api.clone());
+        // Said by each request: a layer around the router would copy all routes for each connection.
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(surface);
+            router.call(request)
+        });
+        serve_requests(service, stream, shutdown).await;
     }
 
     /// Serves one connection of the status listener to its end.
@@ -106,17 +117,20 @@ impl Web {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        serve_router(self.status.clone(), stream, shutdown).await;
+        serve_requests(TowerToHyperService::new(self.status.clone()), stream, shutdown).await;
     }
 }
 
-async fn serve_router<S>(router: Router, stream: S, shutdown: impl Future<Output = ()>)
-where
+async fn serve_requests<S>(
+    service: impl Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    stream: S,
+    shutdown: impl Future<Output = ()>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_headers(HEADERS).max_buf_size(HEAD_BYTES);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
         () = async { tokio::select! { () = shutdown => {}, () = tokio::time::sleep(AGE_LIMIT) => {} } } => {

@@ -8,6 +8,7 @@
 //! Limits: must be root, for the real programs change to their own users. A port is found free and then given to
 //!         the program; should another take it in between, the start fails and says so.
 
+pub mod alone;
 pub mod client;
 mod confined;
 pub mod dovecot;
@@ -16,6 +17,7 @@ pub mod gatepost;
 pub mod mailhost;
 pub mod postfix;
 pub mod process;
+pub mod raw;
 pub mod smtp;
 pub mod submission;
 

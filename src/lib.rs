@@ -10,7 +10,7 @@
 //! | 4 | [`serve`], [`web`], [`cli`], [`import`] | doors: translate, call one use case, translate back |
 //! | 3 | [`authenticate`], [`change_password`], [`administer`] | use cases; the order of steps is decided here and only here |
 //! | 2 | [`throttle`], [`hash_pool`], [`store`], [`sessions`] | machinery, blind to each other but for the store |
-//! | 1 | [`account`], [`password`], [`userdb`] | nouns and pure knowledge: no tokio, no SQL, no clock |
+//! | 1 | [`account`], [`client_text`], [`password`], [`userdb`] | nouns and pure knowledge: no tokio, no SQL, no clock |
 //! | 0 | [`gatepost_protocol`] | bytes to messages and back |
 //!
 //! The stairwell, used from several floors: [`config`], [`listen`], [`telemetry`].
@@ -36,6 +36,7 @@ pub mod administer;
 pub mod authenticate;
 pub mod change_password;
 pub mod cli;
+pub mod client_text;
 pub mod config;
 pub mod daemon;
 pub mod hash_pool;

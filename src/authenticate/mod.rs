@@ -21,7 +21,7 @@ use crate::config::Live;
 use crate::hash_pool::{HashPool, PoolError};
 use crate::password;
 use crate::sessions::history::History;
-use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Store, StoreError};
+use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Sighting, Store, StoreError};
 use crate::telemetry::logging::quoted;
 use crate::telemetry::metrics;
 use crate::throttle::{Admission, Throttle};
@@ -57,6 +57,8 @@ pub struct Attempt {
     /// A trusted peer asks for no delay.
     pub no_penalty: bool,
     pub session: Option<String>,
+    /// What the client calls itself.
+    pub user_agent: Option<String>,
     pub arrived: Instant,
     pub at: Timestamp,
 }
@@ -306,7 +308,7 @@ impl Authenticator {
         };
         metrics::login(verdict.as_str(), &attempt.service);
         if let (Some(user), Some(outcome)) = (user, outcome) {
-            self.history.record(LoginEntry {
+            let login = LoginEntry {
                 user: user.clone(),
                 at: attempt.at,
                 outcome,
@@ -314,7 +316,10 @@ impl Authenticator {
                 service: attempt.service.clone(),
                 origin: origin.to_string(),
                 session: attempt.session.clone(),
-            });
+            };
+            let is_client = outcome == LoginOutcome::Accepted && attempt.purpose == Purpose::Mail;
+            let client = is_client.then(|| Sighting::of_login(&login, attempt.user_agent.clone()));
+            self.history.record(login, client);
         }
         Judgement { verdict, answer_at }
     }

@@ -20,6 +20,7 @@ use super::waiting::{Grant, Registration};
 use super::{Gate, READ_SIZE, Stream, WRITE_PATIENCE, flush};
 use crate::account::Origin;
 use crate::authenticate::{Attempt, Judgement, Purpose, Refusal, Verdict};
+use crate::client_text;
 use crate::listen::Peer;
 use crate::userdb;
 
@@ -208,10 +209,11 @@ fn attempt(login: Login, peer: &Peer) -> Attempt {
         authzid: login.authzid,
         password: login.password,
         purpose: Purpose::Mail,
-        service: login.info.service,
+        service: client_text::service(&login.info.service),
         origin: believed.unwrap_or_else(|| peer.origin()),
         no_penalty: login.info.no_penalty && peer.is_trusted(),
-        session: login.info.session,
+        session: login.info.session.as_deref().and_then(client_text::session),
+        user_agent: login.info.client_id.as_deref().and_then(client_text::user_agent),
         arrived: Instant::now(),
         at: Timestamp::now(),
     }

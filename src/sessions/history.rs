@@ -1,4 +1,4 @@
-//! History: login entries on their way to the store, off the login's path.
+//! History: login entries, and the clients behind them, on their way to the store, off the login's path.
 //!
 //! Fails:  by dropping entries, counted, when the store is slower than the logins; a login never waits for its entry.
 //! Limits: what waits in the queue is lost when the process is killed.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{LoginEntry, Store};
+use crate::store::{LoginEntry, Sighting, Store};
 use crate::telemetry::metrics;
 
 /// Entries that may wait for the store.
@@ -16,16 +16,19 @@ const QUEUE: usize = 4_096;
 /// Entries written in one transaction.
 const BATCH: usize = 256;
 
+/// What is written together.
+type Entry = (LoginEntry, Option<Sighting>);
+
 /// The end of the queue that logins are handed to.
 #[derive(Clone, Debug)]
 pub struct History {
-    queue: mpsc::Sender<LoginEntry>,
+    queue: mpsc::Sender<Entry>,
 }
 
 /// The other end: writes until the queue is empty and `shutdown` has come.
 #[derive(Debug)]
 pub struct Writer {
-    queue: mpsc::Receiver<LoginEntry>,
+    queue: mpsc::Receiver<Entry>,
     store: Arc<dyn Store>,
 }
 
@@ -36,8 +39,8 @@ pub fn history(store: Arc<dyn Store>) -> (History, Writer) {
 }
 
 impl History {
-    pub fn record(&self, entry: LoginEntry) {
-        if self.queue.try_send(entry).is_err() {
+    pub fn record(&self, login: LoginEntry, client: Option<Sighting>) {
+        if self.queue.try_send((login, client)).is_err() {
             metrics::login_entries_dropped(1);
         }
     }
@@ -55,11 +58,12 @@ impl Writer {
             if batch.is_empty() && self.queue.recv_many(&mut batch, BATCH).await == 0 {
                 return;
             }
-            if let Err(error) = self.store.record_logins(&batch).await {
-                metrics::login_entries_dropped(batch.len());
-                tracing::warn!(entries = batch.len(), %error, "login entries lost");
+            let (logins, clients): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+            let clients: Vec<_> = clients.into_iter().flatten().collect();
+            if let Err(error) = self.store.record_logins(&logins, &clients).await {
+                metrics::login_entries_dropped(logins.len());
+                tracing::warn!(entries = logins.len(), %error, "login entries lost");
             }
-            batch.clear();
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Fails:  with [`StoreError`], which always means "not now", or with a [`Conflict`], which is an answer.
 
 pub mod change;
+pub mod client;
 pub mod dict;
 pub mod sqlite;
 
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use crate::account::{Account, Credential, CredentialName, DomainName, Generation, Username};
 
 pub use change::{Author, Change, ChangeKind, Door, NewAccount, Row, RowNumber};
+pub use client::{Client, Sighting};
 
 /// The store could not answer. Never a verdict: whoever hears it says "not now".
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,8 @@ pub enum Conflict {
     DomainExists,
     #[error("the domain still has accounts; remove them first")]
     DomainInUse,
+    #[error("the account has no such client")]
+    NoClient,
     /// Somebody else changed it first.
     #[error("the account was changed meanwhile")]
     Moved,
@@ -114,7 +118,7 @@ pub enum LoginOutcome {
 
 /// What the rest of gatepost may ask of a database.
 #[async_trait]
-pub trait Store: dict::DictStore + Debug + Send + Sync {
+pub trait Store: client::ClientStore + dict::DictStore + Debug + Send + Sync {
     async fn domains(&self) -> Result<Vec<Domain>, StoreError>;
     async fn domain(&self, name: &DomainName) -> Result<Option<Domain>, StoreError>;
 
@@ -131,8 +135,9 @@ pub trait Store: dict::DictStore + Debug + Send + Sync {
     /// Rows with a higher number than `after`, oldest first.
     async fn changes_since(&self, after: RowNumber, limit: u32) -> Result<Vec<Row>, StoreError>;
 
-    /// All of them in one write. What was tried with an account that is gone is not kept.
-    async fn record_logins(&self, entries: &[LoginEntry]) -> Result<(), StoreError>;
+    /// All of it in one write: the attempts, and the clients behind those that were accepted. What was tried with an
+    /// account that is gone is not kept.
+    async fn record_logins(&self, logins: &[LoginEntry], clients: &[Sighting]) -> Result<(), StoreError>;
     /// Newest first.
     async fn logins(&self, user: &Username, limit: u32) -> Result<Vec<LoginEntry>, StoreError>;
 

@@ -145,6 +145,7 @@ impl From<Conflict> for Problem {
             Conflict::AccountExists => (StatusCode::CONFLICT, "account-exists"),
             Conflict::DomainExists => (StatusCode::CONFLICT, "domain-exists"),
             Conflict::DomainInUse => (StatusCode::CONFLICT, "domain-in-use"),
+            Conflict::NoClient => (StatusCode::NOT_FOUND, "no-client"),
             Conflict::Moved => (StatusCode::CONFLICT, "moved"),
         };
         Self::new(status, code, conflict.to_string())

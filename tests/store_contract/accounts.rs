@@ -165,7 +165,7 @@ pub(crate) async fn a_commit_of_several_changes_is_all_or_nothing(store: &dyn St
 pub(crate) async fn an_address_made_again_starts_higher(store: &dyn Store) {
     let (ann, _) = with_ann(store).await;
     let last = commit(store, Change::LogOut { user: ann.clone() }).await.generation;
-    store.record_logins(&[login(&ann, 1)]).await.expect("a store");
+    store.record_logins(&[login(&ann, 1)], &[]).await.expect("a store");
     let removed = commit(store, Change::RemoveAccount { user: ann.clone() }).await;
     assert_eq!(removed.generation, None);
     assert_eq!(store.generation(&ann).await.expect("a store"), None);
@@ -363,8 +363,8 @@ pub(crate) async fn the_newest_logins_are_kept(store: &dyn Store) {
     commit(store, Change::AddAccount(new_account("bob@example.org"))).await;
     let bob = user("bob@example.org");
     let entries: Vec<_> = (0..130).map(|second| login(&ann, second)).collect();
-    store.record_logins(&entries).await.expect("a store");
-    store.record_logins(&[login(&bob, 1), login(&user("nobody@example.org"), 2)]).await.expect("a store");
+    store.record_logins(&entries, &[]).await.expect("a store");
+    store.record_logins(&[login(&bob, 1), login(&user("nobody@example.org"), 2)], &[]).await.expect("a store");
 
     let newest_first: Vec<_> = entries.into_iter().rev().collect();
     assert_eq!(store.logins(&ann, 5).await.expect("a store"), newest_first[..5]);

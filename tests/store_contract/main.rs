@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod accounts;
+mod clients;
 mod dict;
 mod model;
 mod sample;
@@ -51,6 +52,11 @@ keeps!(
     accounts::accounts_are_listed_page_by_page,
     accounts::the_newest_logins_are_kept,
     accounts::a_cancelled_commit_leaves_the_store_usable,
+    clients::the_logins_of_one_client_are_one_row,
+    clients::a_session_that_is_reported_again_is_no_further_login,
+    clients::of_too_many_clients_those_go_that_were_not_seen_for_longest,
+    clients::a_forgotten_client_is_gone_and_its_number_with_it,
+    clients::a_removed_account_takes_its_clients_along,
     model::a_store_holds_what_a_map_would,
     dict::each_dict_and_user_is_a_space_of_its_own,
     dict::a_dict_transaction_is_all_or_nothing,

@@ -3,13 +3,18 @@
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row as _};
 
-use super::column;
+use super::{SqliteOptions, clients, column};
 use crate::account::Username;
-use crate::store::{LoginEntry, LoginOutcome};
+use crate::store::{LoginEntry, LoginOutcome, Sighting};
 
-pub(super) async fn record(connection: &mut SqliteConnection, entries: &[LoginEntry], kept: u32) -> sqlx::Result<()> {
+pub(super) async fn record(
+    connection: &mut SqliteConnection,
+    logins: &[LoginEntry],
+    sightings: &[Sighting],
+    options: &SqliteOptions,
+) -> sqlx::Result<()> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    for entry in entries {
+    for entry in logins {
         sqlx::query(
             "INSERT INTO login (username, at, outcome, credential, service, origin, session) \
              SELECT username, ?, ?, ?, ?, ?, ? FROM account WHERE username = ?",
@@ -28,9 +33,12 @@ pub(super) async fn record(connection: &mut SqliteConnection, entries: &[LoginEn
              (SELECT number FROM login WHERE username = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
         )
         .bind(entry.user.as_str())
-        .bind(kept)
+        .bind(options.logins_kept)
         .execute(&mut *transaction)
         .await?;
+    }
+    for sighting in sightings {
+        clients::note(&mut transaction, sighting, options.clients_kept).await?;
     }
     transaction.commit().await
 }

@@ -10,6 +10,7 @@
 //! Limits: one writer at a time. A disk that neither answers nor fails is waited for.
 
 mod accounts;
+mod clients;
 mod column;
 mod commit;
 mod dict;
@@ -28,7 +29,7 @@ use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
 
 use super::{
     Account, AccountPage, Author, Change, CommitError, Committed, Domain, DomainName, Generation, LoginEntry,
-    LoginRecord, Row, RowNumber, Store, StoreError, Username,
+    LoginRecord, Row, RowNumber, Sighting, Store, StoreError, Username,
 };
 use crate::telemetry::metrics;
 use commit::Failure;
@@ -44,11 +45,13 @@ pub struct SqliteOptions {
     pub patience: Duration,
     /// Login attempts kept of each account: the newest.
     pub logins_kept: u32,
+    /// Clients kept of each account: those seen last.
+    pub clients_kept: u32,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { readers: 4, patience: Duration::from_secs(1), logins_kept: 100 }
+        Self { readers: 4, patience: Duration::from_secs(1), logins_kept: 100, clients_kept: 100 }
     }
 }
 
@@ -60,7 +63,7 @@ pub struct SqliteStore {
     identity: (u64, u64),
     readers: SqlitePool,
     writer: SqlitePool,
-    logins_kept: u32,
+    options: SqliteOptions,
     /// Held as long as the store.
     _lock: File,
 }
@@ -190,9 +193,9 @@ impl Store for SqliteStore {
         lease.end(rows)
     }
 
-    async fn record_logins(&self, entries: &[LoginEntry]) -> Result<(), StoreError> {
+    async fn record_logins(&self, logins: &[LoginEntry], clients: &[Sighting]) -> Result<(), StoreError> {
         let mut lease = self.writer("record the logins").await?;
-        let recorded = logins::record(&mut lease, entries, self.logins_kept).await;
+        let recorded = logins::record(&mut lease, logins, clients, &self.options).await;
         lease.end(recorded)
     }
 

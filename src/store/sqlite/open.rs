@@ -13,9 +13,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use super::{SqliteOptions, SqliteStore};
 
 /// Forward only: what is here has been run somewhere and never changes again.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "accounts", include_str!("../migrations/sqlite/0001_accounts.sql")),
     (2, "dict", include_str!("../migrations/sqlite/0002_dict.sql")),
+    (3, "clients", include_str!("../migrations/sqlite/0003_clients.sql")),
 ];
 
 /// The first connection makes the write-ahead log, which on a busy disk takes longer than a login may wait.
@@ -60,7 +61,7 @@ impl SqliteStore {
         opener.close().await;
         let identity =
             identity(&path).map_err(|cause| OpenError::File { doing: "look at", path: path.clone(), cause })?;
-        Ok(Self { path, identity, readers, writer, logins_kept: options.logins_kept, _lock: lock })
+        Ok(Self { path, identity, readers, writer, options: *options, _lock: lock })
     }
 }
 

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::account::Origin;
 use crate::authenticate::{Attempt, Judgement, Outage, Purpose, Refusal, Verdict};
+use crate::client_text;
 use crate::userdb;
 use crate::web::WebState;
 use crate::web::guard::Admin;
@@ -62,10 +63,11 @@ pub(super) async fn authenticate(
         authzid: None,
         password: body.password.into_secret(),
         purpose: Purpose::Mail,
-        service: body.service,
+        service: client_text::service(&body.service),
         origin: origin.ok_or_else(|| Problem::invalid("`remote_ip` is missing"))?,
         no_penalty: false,
         session: None,
+        user_agent: None,
         arrived: Instant::now(),
         at: Timestamp::now(),
     };

@@ -81,6 +81,7 @@ pub(super) async fn change_password(
         origin: surface.peer().origin(),
         no_penalty: false,
         session: None,
+        user_agent: None,
         arrived: Instant::now(),
         at: Timestamp::now(),
     };

@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use crate::account::{Account, AccountType, DomainName, Generation, Username};
 use crate::change_password::{ChangePassword, Moment, NewPassword, NotDone, Prepared, Refused};
 use crate::store::{
-    AccountPage, Author, Change, Committed, Conflict, Domain, LoginEntry, NewAccount, RowNumber, Store,
+    AccountPage, Author, Change, Client, Committed, Conflict, Domain, LoginEntry, NewAccount, RowNumber, Sighting,
+    Store,
 };
 
 /// A mailbox to be made.
@@ -237,6 +238,32 @@ impl Administer {
     pub async fn logins(&self, user: &Username, limit: u32) -> Result<Vec<LoginEntry>, NotDone> {
         self.generation(user).await?;
         Ok(self.store.logins(user, limit).await?)
+    }
+
+    /// The programs and browsers that the account is used with, last seen first.
+    ///
+    /// # Errors
+    /// Refused when there is no such account.
+    pub async fn clients(&self, user: &Username) -> Result<Vec<Client>, NotDone> {
+        self.generation(user).await?;
+        Ok(self.store.clients(user).await?)
+    }
+
+    /// Takes down a session that a webmail reports. Reported again it is seen again, and no further login.
+    ///
+    /// # Errors
+    /// Refused when there is no such account.
+    pub async fn report_client(&self, sighting: &Sighting) -> Result<Client, NotDone> {
+        Ok(self.store.record_client(sighting).await?.ok_or(Conflict::NoAccount)?)
+    }
+
+    /// Takes a client off the list. Nothing that it was granted ends, and its next login lists it again.
+    ///
+    /// # Errors
+    /// Refused when there is no such account, or it has no such client.
+    pub async fn forget_client(&self, user: &Username, id: u64) -> Result<(), NotDone> {
+        self.generation(user).await?;
+        if self.store.forget_client(user, id).await? { Ok(()) } else { Err(Conflict::NoClient.into()) }
     }
 
     fn require_profile(&self, profile: &str) -> Result<(), Refused> {

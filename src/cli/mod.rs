@@ -9,6 +9,7 @@ mod account;
 mod auth;
 mod check_config;
 mod client;
+mod clients;
 mod domain;
 mod import;
 mod output;
@@ -71,6 +72,8 @@ enum Call {
     Logout(password::Logout),
     /// Show the newest attempts to log in to an account.
     Logins(account::Logins),
+    /// Show the programs and browsers that an account is used with.
+    Clients(clients::Clients),
     /// Try a login.
     #[command(subcommand)]
     Auth(auth::Verb),
@@ -131,6 +134,7 @@ fn perform_call(call: Call, daemon: Daemon) -> Result<(), Failure> {
             Call::Passwd(passwd) => passwd.run(connect).await,
             Call::Logout(logout) => logout.run(&mut connect.await?).await,
             Call::Logins(logins) => logins.run(&mut connect.await?).await,
+            Call::Clients(clients) => clients.run(&mut connect.await?).await,
             Call::Auth(verb) => verb.run(connect).await,
             Call::Import(verb) => verb.run(default_domain, connect).await,
             Call::Status(status) => status.run(&mut connect.await?).await,

@@ -37,8 +37,8 @@ use crate::config::Live;
 use crate::store::Store;
 
 pub(crate) use api::{
-    AccountList, AccountMade, AccountView, DomainList, DomainView, LoggedOut, LoginAccepted, LoginList, PasswordSet,
-    StatusView,
+    AccountList, AccountMade, AccountView, ClientList, ClientView, DomainList, DomainView, LoggedOut, LoginAccepted,
+    LoginList, PasswordSet, StatusView,
 };
 use status::Readiness;
 

@@ -4,6 +4,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use gatepost::account::CredentialName;
+use gatepost::store::Sighting;
+use gatepost::store::client::ClientStore as _;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
@@ -87,6 +90,32 @@ async fn set_changes_what_it_names_and_keeps_the_other_fields() {
     let output = gatepost(directory.path(), &["account", "show", "ann@example.org", "--json"], "").await;
     let account: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&account["fields"], &account["quota"]), (&json!({ "b": "2", "c": "x=y" }), &Value::Null));
+}
+
+#[tokio::test]
+async fn clients_are_listed_with_what_they_call_themselves() {
+    let service = Service::start().await;
+    let directory = beside(&service);
+    gatepost(directory.path(), &["domain", "add", "example.org"], "").await;
+    gatepost(directory.path(), &["account", "add", "ann@example.org", "--generate"], "").await;
+    let sighting = Sighting {
+        user: "ann@example.org".parse().expect("a name"),
+        at: "2026-01-02T03:04:05Z".parse().expect("a time"),
+        kind: "imap".to_owned(),
+        credential: Some(CredentialName::Main),
+        origin: "192.0.2.7".to_owned(),
+        user_agent: Some("\"name\" \"Thunderbird\"".to_owned()),
+        session: None,
+    };
+    service.store.record_client(&sighting).await.expect("a store");
+    let expected = "ID  LAST SEEN             LOGINS  KIND  FROM       PASSWORD  CLIENT\n\
+                    1   2026-01-02T03:04:05Z  1       imap  192.0.2.7  main      \"name\" \"Thunderbird\"\n";
+    let output = gatepost(directory.path(), &["clients", "ann@example.org"], "").await;
+    assert_eq!(outcome(&output), (Some(0), expected), "{}", complaint(&output));
+    let output = gatepost(directory.path(), &["clients", "ann@example.org", "--json"], "").await;
+    let clients: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&clients[0]["origin"], &clients[0]["logins"]), (&json!("192.0.2.7"), &json!(1)));
+    assert_eq!(gatepost(directory.path(), &["clients", "eve@example.org"], "").await.status.code(), Some(1));
 }
 
 #[tokio::test]

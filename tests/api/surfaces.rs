@@ -33,6 +33,9 @@ fn rows() -> Vec<Row> {
         ("PATCH", "/accounts/{user}", "/accounts/bo@example.org", json!({ "name": "Bo" }), 200),
         ("GET", "/accounts/{user}/generation", "/accounts/bo@example.org/generation", Value::Null, 200),
         ("GET", "/accounts/{user}/logins", "/accounts/bo@example.org/logins", Value::Null, 200),
+        ("GET", "/accounts/{user}/clients", "/accounts/bo@example.org/clients", Value::Null, 200),
+        ("POST", "/accounts/{user}/clients", "/accounts/bo@example.org/clients", session(), 200),
+        ("DELETE", "/accounts/{user}/clients/{id}", "/accounts/bo@example.org/clients/1", Value::Null, 204),
         ("PUT", "/accounts/{user}/password", "/accounts/bo@example.org/password", json!({ "generate": true }), 200),
         ("POST", "/accounts/{user}/logout", "/accounts/bo@example.org/logout", Value::Null, 200),
         ("POST", "/auth", "/auth", json!({ "user": "bo", "password": "wrong", "service": "imap" }), 401),
@@ -40,6 +43,10 @@ fn rows() -> Vec<Row> {
         ("DELETE", "/accounts/{user}", "/accounts/bo@example.org", Value::Null, 204),
         ("GET", "/status", "/status", Value::Null, 200),
     ]
+}
+
+fn session() -> Value {
+    json!({ "kind": "webmail", "session": "s", "remote_ip": "192.0.2.7" })
 }
 
 #[tokio::test]

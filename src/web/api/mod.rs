@@ -4,6 +4,7 @@
 
 mod accounts;
 mod auth;
+mod clients;
 mod daemon;
 mod domains;
 mod passwords;
@@ -26,6 +27,7 @@ use crate::change_password::Moment;
 
 pub(crate) use accounts::{AccountList, AccountMade, AccountView, LoginList};
 pub(crate) use auth::LoginAccepted;
+pub(crate) use clients::{ClientList, ClientView};
 pub(crate) use daemon::StatusView;
 pub(crate) use domains::{DomainList, DomainView};
 pub(crate) use passwords::{LoggedOut, PasswordSet};
@@ -51,6 +53,8 @@ pub(super) fn router(state: Arc<WebState>) -> (Router, utoipa::openapi::OpenApi)
         .routes(routes!(accounts::show_account, accounts::set_account, accounts::remove_account))
         .routes(routes!(accounts::show_generation))
         .routes(routes!(accounts::list_logins))
+        .routes(routes!(clients::list_clients, clients::report_client))
+        .routes(routes!(clients::forget_client))
         .routes(routes!(passwords::reset_password))
         .routes(routes!(passwords::log_out))
         .routes(routes!(auth::authenticate))

@@ -1,0 +1,151 @@
+//! Clients: the programs and browsers that an account is used with.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::user_of;
+use crate::account::Origin;
+use crate::client_text::{self, SERVICE_LIMIT, SESSION_LIMIT};
+use crate::store::{Client, Conflict, Sighting};
+use crate::web::WebState;
+use crate::web::guard::Admin;
+use crate::web::input::Body;
+use crate::web::problem::Problem;
+
+/// A program or a browser, by what it said of itself. Logins are of one client when kind, credential, origin and user
+/// agent are the same.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ClientView {
+    pub(crate) id: u64,
+    /// `imap`, `smtp`, …, or what a webmail calls itself.
+    pub(crate) kind: String,
+    /// `main`, or the number of an application password; `null` where a webmail reported it.
+    pub(crate) credential: Option<String>,
+    /// An address, or `local:UID`.
+    pub(crate) origin: String,
+    /// A browser's `User-Agent`, or a mail program's IMAP ID; `null` if it said nothing.
+    pub(crate) user_agent: Option<String>,
+    /// The newest.
+    pub(crate) session: Option<String>,
+    pub(crate) first_seen: String,
+    pub(crate) last_seen: String,
+    pub(crate) logins: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ClientList {
+    pub(crate) clients: Vec<ClientView>,
+}
+
+/// A session of a webmail.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionBody {
+    /// What the webmail calls itself: one word, as `roundcube`.
+    kind: String,
+    /// What the webmail calls the session: a name that opens nothing, since it is shown to whoever may list clients.
+    session: String,
+    /// Where the browser is.
+    #[schema(value_type = String)]
+    remote_ip: IpAddr,
+    /// As the browser sent it.
+    user_agent: Option<String>,
+}
+
+impl SessionBody {
+    /// The names are the webmail's own, and to be found again: one that cannot be kept whole is not taken.
+    fn check(&self) -> Result<(), Problem> {
+        if self.kind.is_empty() || client_text::service(&self.kind) != self.kind || self.kind.contains(' ') {
+            return Err(Problem::invalid(format!(
+                "`kind` is one word of at most {SERVICE_LIMIT} bytes, as `roundcube`"
+            )));
+        }
+        if client_text::session(&self.session).as_ref() != Some(&self.session) {
+            return Err(Problem::invalid(format!("`session` is one line of 1 to {SESSION_LIMIT} bytes")));
+        }
+        Ok(())
+    }
+}
+
+impl From<Client> for ClientView {
+    fn from(client: Client) -> Self {
+        Self {
+            id: client.id,
+            kind: client.kind,
+            credential: client.credential.map(|name| name.to_string()),
+            origin: client.origin,
+            user_agent: client.user_agent,
+            session: client.session,
+            first_seen: client.first_seen.to_string(),
+            last_seen: client.last_seen.to_string(),
+            logins: client.logins,
+        }
+    }
+}
+
+/// The clients of an account, last seen first. Those seen longest ago are forgotten when there are very many.
+#[utoipa::path(
+    get, path = "/accounts/{user}/clients", tag = "clients", params(("user" = String, Path)),
+    responses((status = 200, body = ClientList), (status = 404, body = Problem), (status = 503, body = Problem))
+)]
+pub(super) async fn list_clients(
+    _: Admin,
+    State(state): State<Arc<WebState>>,
+    Path(user): Path<String>,
+) -> Result<Json<ClientList>, Problem> {
+    let clients = state.administer.clients(&user_of(&state, &user)?).await?;
+    Ok(Json(ClientList { clients: clients.into_iter().map(Into::into).collect() }))
+}
+
+/// Reports a session of a webmail: at its login, and again whenever the webmail wants it to be seen.
+#[utoipa::path(
+    post, path = "/accounts/{user}/clients", tag = "clients", request_body = SessionBody,
+    params(("user" = String, Path)),
+    responses(
+        (status = 200, body = ClientView), (status = 404, body = Problem), (status = 422, body = Problem),
+        (status = 503, body = Problem)
+    )
+)]
+pub(super) async fn report_client(
+    _: Admin,
+    State(state): State<Arc<WebState>>,
+    Path(user): Path<String>,
+    Body(body): Body<SessionBody>,
+) -> Result<Json<ClientView>, Problem> {
+    body.check()?;
+    let sighting = Sighting {
+        user: user_of(&state, &user)?,
+        at: Timestamp::now(),
+        kind: body.kind,
+        credential: None,
+        origin: Origin::Address(body.remote_ip.to_canonical()).to_string(),
+        user_agent: body.user_agent.as_deref().and_then(client_text::user_agent),
+        session: Some(body.session),
+    };
+    Ok(Json(state.administer.report_client(&sighting).await?.into()))
+}
+
+/// Forgets a client. It ends nothing yet: whoever is logged in stays so, and the next login lists the client again.
+#[utoipa::path(
+    delete, path = "/accounts/{user}/clients/{id}", tag = "clients",
+    params(("user" = String, Path), ("id" = u64, Path)),
+    responses((status = 204), (status = 404, body = Problem), (status = 503, body = Problem))
+)]
+pub(super) async fn forget_client(
+    _: Admin,
+    State(state): State<Arc<WebState>>,
+    Path((user, id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let user = user_of(&state, &user)?;
+    // What is no number is nobody's.
+    let id = id.parse().map_err(|_| Problem::from(Conflict::NoClient))?;
+    state.administer.forget_client(&user, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -206,7 +206,8 @@ async fn replay_one(
 fn changes(commit: &Commit, model: &Model) -> Vec<Change> {
     let user = &commit.user;
     let known = model.accounts.get(user).map_or(Generation(0), |kept| kept.account.generation);
-    let generation = |current| if current { known } else { Generation(known.0 + 1) };
+    // One below is stale for ever; one above may be the row that this very commit writes.
+    let generation = |current| if current { known } else { Generation(known.0.saturating_sub(1)) };
     let change = |step: &Step| match step.clone() {
         Step::Ready(change) => change,
         Step::SetPassword { hash, current } => {

@@ -171,13 +171,23 @@ async fn a_file_put_elsewhere_is_missed_until_it_is_back() {
 
 /// Runs on a thread that has given up being root, and so do the threads that it starts.
 #[test]
-fn an_unreadable_or_read_only_file_is_refused_until_it_is_mended() {
+fn an_unreadable_or_read_only_file_is_an_error_until_it_is_mended() {
     let directory = tempdir().expect("a directory");
     fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).expect("a mode");
     let path = directory.path().join("gatepost.sqlite");
     let set_mode = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
     let work = async {
-        open(&path).await.close().await;
+        let store = open(&path).await;
+        add_ann(&store).await;
+        for mode in [0o000, 0o400] {
+            set_mode(mode);
+            assert!(text_of(rename(&store, 1).await).contains("check its owner and mode"));
+            assert!(name(&store).await.is_err());
+            set_mode(0o600);
+            rename(&store, i64::from(mode)).await.expect("it is mended");
+        }
+        store.close().await;
+        drop(store);
         for mode in [0o000, 0o400] {
             set_mode(mode);
             let error = SqliteStore::open(&path, &SqliteOptions::default()).await.expect_err("not ours to write");

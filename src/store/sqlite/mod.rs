@@ -14,12 +14,11 @@ mod clients;
 mod column;
 mod commit;
 mod dict;
+mod file;
 mod logins;
 mod open;
 
-use std::fs::File;
 use std::ops::{Deref, DerefMut};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,6 +32,7 @@ use super::{
 };
 use crate::telemetry::metrics;
 use commit::Failure;
+use file::DatabaseFile;
 
 pub use open::OpenError;
 
@@ -58,14 +58,10 @@ impl Default for SqliteOptions {
 /// An open database. Dropping it lets the next daemon in.
 #[derive(Debug)]
 pub struct SqliteStore {
-    path: PathBuf,
-    /// Of the file that was opened, wherever its name points meanwhile.
-    identity: (u64, u64),
+    file: DatabaseFile,
     readers: SqlitePool,
     writer: SqlitePool,
     options: SqliteOptions,
-    /// Held as long as the store.
-    _lock: File,
 }
 
 impl SqliteStore {
@@ -84,21 +80,11 @@ impl SqliteStore {
     }
 
     async fn lease(&self, pool: &SqlitePool, doing: &'static str) -> Result<Lease, StoreError> {
-        self.require_same_file(doing)?;
+        self.file.require_usable().map_err(|cause| failure(doing, cause))?;
         match pool.acquire().await {
             Ok(connection) => Ok(Lease { connection, doing }),
             Err(cause) => Err(failure(doing, cause)),
         }
-    }
-
-    /// What is written to a file that has lost its name is lost to the next start.
-    fn require_same_file(&self, doing: &'static str) -> Result<(), StoreError> {
-        let cause = match open::identity(&self.path) {
-            Ok(identity) if identity == self.identity => return Ok(()),
-            Ok(_) => format!("{} was replaced while in use; put it back or restart gatepost", self.path.display()),
-            Err(cause) => format!("{}: {cause}; put it back", self.path.display()),
-        };
-        Err(failure(doing, cause))
     }
 }
 

@@ -1,8 +1,6 @@
-//! Opening: who may use the file, whether this gatepost understands it, and the migrations that bring it up to date.
+//! Opening: whether this gatepost understands the database, and the migrations that bring it up to date.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +8,7 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+use super::file::DatabaseFile;
 use super::{SqliteOptions, SqliteStore};
 
 /// Forward only: what is here has been run somewhere and never changes again.
@@ -50,86 +49,16 @@ impl SqliteStore {
     /// # Errors
     /// If another daemon has it, if a newer gatepost made it, or if it cannot be read and written now.
     pub async fn open(path: &Path, options: &SqliteOptions) -> Result<Self, OpenError> {
-        let path = create(path)?;
-        let lock = lock(&path)?;
-        let connect = connect_options(&path, options.patience);
-        let database = |cause| OpenError::Database { path: path.clone(), cause };
+        let file = DatabaseFile::open(path)?;
+        let connect = connect_options(file.path(), options.patience);
+        let database = |cause| OpenError::Database { path: file.path().to_owned(), cause };
         let opener = pool(1, OPENING_PATIENCE).connect_with(connect.clone()).await.map_err(database)?;
-        migrate(&opener, &path).await?;
+        migrate(&opener, file.path()).await?;
         let writer = pool(1, options.patience).connect_with(connect.clone()).await.map_err(database)?;
         let readers = pool(options.readers, options.patience).connect_with(connect).await.map_err(database)?;
         opener.close().await;
-        let identity =
-            identity(&path).map_err(|cause| OpenError::File { doing: "look at", path: path.clone(), cause })?;
-        Ok(Self { path, identity, readers, writer, options: *options, _lock: lock })
+        Ok(Self { file, readers, writer, options: *options })
     }
-}
-
-/// Device and inode: what makes a file at a path the same one.
-pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-/// Returns the path without symbolic links, so that two names of one file have one lock.
-fn create(path: &Path) -> Result<PathBuf, OpenError> {
-    let failed = |doing, path: &Path| {
-        let path = path.to_owned();
-        move |cause| OpenError::File { doing, path, cause }
-    };
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    // Whoever may use a socket below it must get past; the store's own files are nobody else's to read.
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o711)
-        .create(directory)
-        .map_err(failed("create the store's directory", directory))?;
-    // SQLite would open a file that may only be read, and leave journals beside it that may only be read too.
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed("open the store", path))?;
-    // A new name must be on disk before anything in the file counts as kept.
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(failed("sync the store's directory", directory))?;
-    path.canonicalize().map_err(failed("find the store", path))
-}
-
-/// The lock file stays behind when the daemon ends: removing it would let two daemons lock two files of one name.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut lock_path = path.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let lock_path = PathBuf::from(lock_path);
-    let failed = |cause| OpenError::File { doing: "lock", path: lock_path.clone(), cause };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&lock_path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::Held { path: path.to_owned(), pid: pid_in(&file) }),
-        Err(TryLockError::Error(cause)) => return Err(failed(cause)),
-    }
-    // Only for the message above, so a full disk is no reason to stay away.
-    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(file)
-}
-
-fn pid_in(file: &File) -> Option<u32> {
-    let mut text = String::new();
-    file.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
 }
 
 fn connect_options(path: &Path, patience: Duration) -> SqliteConnectOptions {

@@ -281,7 +281,7 @@ impl Import {
         let always = ["imported", "already there", "left out"];
         let rows = rows.into_iter().filter(|(what, count)| *count > 0 || always.contains(what));
         let rows: Vec<_> = rows.map(|(what, count)| [count.to_string(), what.to_owned()]).collect();
-        output::table(["ACCOUNTS", ""], &rows)?;
+        output::table(["COUNT", ""], &rows)?;
         match done.left_out + done.different {
             0 => Ok(()),
             count => Err(Failure::No(format!("{count} accounts are not as the file has them; see above for each"))),

@@ -30,6 +30,14 @@ answered_by! { dovecot, Dovecot:
     outage_is_temporary_unless_dovecot_answers,
 }
 
+answered_by! { gatepost, Gatepost:
+    right_password_may_send,
+    wrong_password_and_unknown_user_hear_the_same,
+    disabled_user_may_not_send_unless_dovecot_answers,
+    cancelled_exchange_leaves_the_session_usable,
+    outage_is_temporary_unless_dovecot_answers,
+}
+
 const ACCEPTED: &str = "235 Authentication succeeded";
 const REFUSED: &str = "535 Incorrect authentication data";
 const NOT_NOW: &str = "435 Unable to authenticate at present";

@@ -3,7 +3,7 @@
 //! It is started from the very sample that `config/postfix/` offers; what this file adds is where things are and that
 //! only this host may speak to it. Its services are chrooted where Debian chroots them.
 //!
-//! Limits: no TLS, loopback only, mail to domains that are not known here is not sent.
+//! Limits: no TLS, loopback only, mail to domains that are not known here stays in the queue.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use std::process::Command;
 
 use crate::confined::Confined;
 use crate::gatepost::Socket;
-use crate::process::Process;
+use crate::process::{LogMark, Process};
 use crate::{User, directory_of, free_addresses};
 
 #[derive(Debug)]
@@ -34,6 +34,11 @@ impl Postfix {
         let mut command = Command::new("postfix");
         command.arg("-c").arg(&configuration).arg("start-fg");
         Self { smtp, daemon: Confined::start("postfix", &command, "daemon started") }
+    }
+
+    /// Waits until a mail to `recipient` was taken from the queue, whatever became of it.
+    pub fn wait_until_handed_over(&self, recipient: &str) {
+        self.daemon.process().wait_for_log(&format!("to=<{recipient}>, relay="), LogMark::default());
     }
 
     pub fn process(&self) -> &Process {
@@ -70,7 +75,7 @@ fn local_settings(directory: &Path) -> String {
     format!(
         "compatibility_level = 3.6\nqueue_directory = {queue}\ndata_directory = {data}\nmaillog_file = /dev/stdout\n\
          myhostname = mx.example.org\nmynetworks =\nmydestination =\nalias_maps =\nalias_database =\n\
-         inet_protocols = ipv4\nsmtpd_error_sleep_time = 0\ndefault_transport = retry:no_mail_leaves_the_tests\n",
+         inet_protocols = ipv4\nsmtpd_error_sleep_time = 0\nrelayhost = [127.0.0.1]:9\n",
         queue = queue_below(directory).display(),
         data = directory.join("postfix/data").display(),
     )
@@ -90,6 +95,7 @@ fn services(smtp: SocketAddr) -> String {
          retry     unix       - - y -    - error\n\
          error     unix       - - y -    - error\n\
          lmtp      unix       - - y -    - lmtp\n\
+         smtp      unix       - - y -    - smtp\n\
          anvil     unix       - - y -    1 anvil\n\
          postlog   unix-dgram n - n -    1 postlogd\n"
     )

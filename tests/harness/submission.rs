@@ -67,6 +67,30 @@ impl Submission {
         }
     }
 
+    pub fn gatepost(&mut self) -> &mut Gatepost {
+        match &mut self.who_answers {
+            WhoAnswers::Gatepost(gatepost) => gatepost,
+            WhoAnswers::Dovecot(_) => panic!("here Dovecot answers"),
+        }
+    }
+
+    pub fn postfix(&self) -> &Postfix {
+        match &self.server {
+            Server::Postfix(postfix) => postfix,
+            Server::Exim(_) => panic!("here mail is taken by Exim"),
+        }
+    }
+
+    /// A Dovecot beside gatepost, to which Postfix hands over what it delivers.
+    pub fn start_dovecot(&self) -> Dovecot {
+        let listener = format!(
+            "service lmtp {{\n  unix_listener {} {{\n    mode = 0666\n  }}\n}}\n",
+            postfix::lmtp_socket(self.directory.path()).display()
+        );
+        fs::write(self.directory.path().join("local.conf"), listener).expect("cannot write Dovecot's local.conf");
+        Dovecot::start(self.directory.path(), Setup::plain(Version::V2_3, Answerer::Gatepost, &[]))
+    }
+
     /// Takes away the file that holds the passwords, under the running answerer.
     pub fn lose_the_store(&self) {
         let store = self.store();

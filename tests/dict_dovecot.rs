@@ -1,34 +1,11 @@
 //! What Dovecot keeps in a dict, and doveadm's ways to it: the same output and exit codes whoever keeps it.
 
 use gatepost_harness::client::{Door, Heard, deliver};
-use gatepost_harness::dovecot::{Answerer, Version};
+use gatepost_harness::dovecot::Answerer;
 use gatepost_harness::mailhost::{ALICE, BOB, MailHost};
-use gatepost_harness::wait_until;
+use gatepost_harness::{on_every_pair, wait_until};
 
-macro_rules! on_every_pair {
-    ($($test:ident),+ $(,)?) => {
-        on_pair!(dovecot_2_3_alone, V2_3, Dovecot, $($test),+);
-        on_pair!(dovecot_2_4_alone, V2_4, Dovecot, $($test),+);
-        on_pair!(dovecot_2_3_asks_gatepost, V2_3, Gatepost, $($test),+);
-        on_pair!(dovecot_2_4_asks_gatepost, V2_4, Gatepost, $($test),+);
-    };
-}
-
-macro_rules! on_pair {
-    ($pair:ident, $version:ident, $answerer:ident, $($test:ident),+) => {
-        mod $pair {
-            use super::{Answerer, MailHost, Version};
-            $(
-                #[test]
-                fn $test() {
-                    super::$test(&MailHost::with_plugins(Version::$version, Answerer::$answerer));
-                }
-            )+
-        }
-    };
-}
-
-on_every_pair! {
+on_every_pair! { with_plugins:
     doveadm_dict_sets_gets_counts_lists_and_unsets,
     a_users_keys_are_as_private_as_the_keeper_makes_them,
     a_dict_name_is_a_key_space_of_its_own,

@@ -5,34 +5,11 @@
 use std::thread;
 
 use gatepost_harness::client::{Door, Heard, LineClient, Protocol, at_every_door, deliver, plain, read_only_mail};
-use gatepost_harness::dovecot::{Answerer, Version};
-use gatepost_harness::joined;
+use gatepost_harness::dovecot::Answerer;
 use gatepost_harness::mailhost::{ALICE, BOB, CAROL, MailHost, NOBODY};
+use gatepost_harness::{joined, on_every_pair, on_pair};
 
-macro_rules! on_every_pair {
-    ($($test:ident),+ $(,)?) => {
-        on_pair!(dovecot_2_3_alone, V2_3, Dovecot, $($test),+);
-        on_pair!(dovecot_2_4_alone, V2_4, Dovecot, $($test),+);
-        on_pair!(dovecot_2_3_asks_gatepost, V2_3, Gatepost, $($test),+);
-        on_pair!(dovecot_2_4_asks_gatepost, V2_4, Gatepost, $($test),+);
-    };
-}
-
-macro_rules! on_pair {
-    ($pair:ident, $version:ident, $answerer:ident, $($test:ident),+) => {
-        mod $pair {
-            use super::{Answerer, MailHost, Version};
-            $(
-                #[test]
-                fn $test() {
-                    super::$test(&mut MailHost::start(Version::$version, Answerer::$answerer));
-                }
-            )+
-        }
-    };
-}
-
-on_every_pair! {
+on_every_pair! { start:
     right_password_opens_every_door,
     password_of_spaces_quotes_and_umlauts_opens_every_door,
     wrong_password_is_refused_at_every_door,
@@ -51,8 +28,8 @@ on_every_pair! {
 // A passwd-file that is taken away is no outage to Dovecot: it answers from memory, or refuses.
 macro_rules! with_gatepost {
     ($($test:ident),+ $(,)?) => {
-        on_pair!(gatepost_under_dovecot_2_3, V2_3, Gatepost, $($test),+);
-        on_pair!(gatepost_under_dovecot_2_4, V2_4, Gatepost, $($test),+);
+        on_pair!(gatepost_under_dovecot_2_3, start(V2_3, Gatepost): $($test),+);
+        on_pair!(gatepost_under_dovecot_2_4, start(V2_4, Gatepost): $($test),+);
     };
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::dovecot::{Answerer, Dovecot, Mailbox, Setup, Version, make_run_directory, sockets_below};
+use crate::dovecot::{Answerer, Dovecot, Mailbox, Recipe, Setup, Version, make_run_directory, sockets_below};
 use crate::gatepost::Gatepost;
 use crate::short_directory;
 
@@ -39,7 +39,10 @@ impl MailHost {
         let directory = short_directory();
         let gatepost = (setup.answerer != Answerer::Dovecot).then(|| {
             make_run_directory(directory.path());
-            let gatepost = Gatepost::start(directory.path(), sockets_below(directory.path()), "");
+            let mut sockets = sockets_below(directory.path());
+            // The others are then Dovecot's own.
+            sockets.retain(|socket| setup.recipe == Recipe::AuthSockets || socket.protocol == "dict");
+            let gatepost = Gatepost::start(directory.path(), sockets, "");
             add_accounts(&gatepost, setup.mailboxes);
             gatepost
         });
@@ -98,4 +101,31 @@ pub fn add_accounts(gatepost: &Gatepost, mailboxes: &[Mailbox]) {
             gatepost.must(&["account", "disable", user], "");
         }
     }
+}
+
+/// Makes each function a test on Dovecot 2.3 and 2.4, alone and with gatepost answering; `start` is one of
+/// [`MailHost`]'s ways to start.
+#[macro_export]
+macro_rules! on_every_pair {
+    ($start:ident: $($test:ident),+ $(,)?) => {
+        $crate::on_pair!(dovecot_2_3_alone, $start(V2_3, Dovecot): $($test),+);
+        $crate::on_pair!(dovecot_2_4_alone, $start(V2_4, Dovecot): $($test),+);
+        $crate::on_pair!(dovecot_2_3_asks_gatepost, $start(V2_3, Gatepost): $($test),+);
+        $crate::on_pair!(dovecot_2_4_asks_gatepost, $start(V2_4, Gatepost): $($test),+);
+    };
+}
+
+#[macro_export]
+macro_rules! on_pair {
+    ($pair:ident, $start:ident($version:ident, $answerer:ident): $($test:ident),+ $(,)?) => {
+        mod $pair {
+            $(
+                #[test]
+                fn $test() {
+                    use $crate::dovecot::{Answerer, Version};
+                    super::$test(&mut $crate::mailhost::MailHost::$start(Version::$version, Answerer::$answerer));
+                }
+            )+
+        }
+    };
 }

@@ -37,7 +37,7 @@ use signals::{Request, Signals};
 
 /// Connections have so long to tell their clients what is decided; with it a restart stays under five seconds.
 const DRAIN: Duration = Duration::from_secs(4);
-/// Login entries have so long to reach the store after that.
+/// Login entries have so long to reach the store after that, and the store to close.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Why the daemon did not start.
@@ -109,7 +109,12 @@ async fn serve(
     connections.close();
     let drained = tokio::time::timeout(DRAIN, async { tokio::join!(accepting.wait(), connections.wait()) }).await;
     stop_history.cancel();
-    let written = tokio::time::timeout(LAST_WRITES, writer).await;
+    let last_writes = async {
+        let written = writer.await;
+        doors.gate.store.close().await;
+        written
+    };
+    let written = tokio::time::timeout(LAST_WRITES, last_writes).await;
     tracing::info!(connections_finished = drained.is_ok(), entries_written = written.is_ok(), "stopped");
     Ok(())
 }

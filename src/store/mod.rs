@@ -143,4 +143,7 @@ pub trait Store: client::ClientStore + dict::DictStore + Debug + Send + Sync {
 
     /// Whether the store can be written to now; the error says why not.
     async fn check(&self) -> Result<(), StoreError>;
+
+    /// Waits for what is under way and leaves the files tidy. Nothing is lost without it.
+    async fn close(&self);
 }

@@ -65,12 +65,6 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Waits for what is under way, then copies the write-ahead log into the database.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-
     async fn reader(&self, doing: &'static str) -> Result<Lease, StoreError> {
         self.lease(&self.readers, doing).await
     }
@@ -195,5 +189,11 @@ impl Store for SqliteStore {
         let mut lease = self.writer("write to the store").await?;
         let written = sqlx::query("UPDATE probe SET written = written + 1").execute(&mut *lease).await.map(drop);
         lease.end(written)
+    }
+
+    /// The last connection to close copies the write-ahead log into the database.
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }

@@ -70,6 +70,16 @@ enum Failure {
     Io(#[from] io::Error),
 }
 
+impl Failure {
+    /// For the client, who may be anybody on this host: what the store says of itself names paths, and is in the log.
+    fn told(&self) -> String {
+        match self {
+            Self::Store(_) => "the store cannot answer now".to_owned(),
+            told => told.to_string(),
+        }
+    }
+}
+
 impl<S: Stream> Conversation<S> {
     async fn run(mut self, shutdown: CancellationToken) -> io::Result<()> {
         let mut buffer = vec![0; READ_SIZE];
@@ -125,7 +135,7 @@ impl<S: Stream> Conversation<S> {
                     // A commit that failed half-way may yet be found to have been made.
                     Err(failure @ (Failure::TooSlow | Failure::Store(_))) => {
                         tracing::warn!(peer = %self.peer, dict = %quoted(&self.dict), error = %failure, "dict commit uncertain");
-                        self.session.uncertain(serial, &failure.to_string());
+                        self.session.uncertain(serial, &failure.told());
                     }
                     Err(failure) => self.fail(serial, failure)?,
                 }
@@ -147,7 +157,7 @@ impl<S: Stream> Conversation<S> {
             return Err(error);
         }
         tracing::warn!(peer = %self.peer, dict = %quoted(&self.dict), error = %failure, "dict command failed");
-        self.session.failed(serial, &failure.to_string());
+        self.session.failed(serial, &failure.told());
         Ok(())
     }
 

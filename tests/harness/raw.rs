@@ -103,17 +103,32 @@ impl Connection {
         }
     }
 
-    /// Reads until what was heard ends so, and no further.
-    pub fn heard_up_to(&mut self, end: &str) {
+    /// The line after the one that is `marker`; empty when the daemon has closed.
+    pub fn line_after(&mut self, marker: &str) -> String {
+        loop {
+            let line = self.line();
+            if line.is_empty() {
+                return line;
+            }
+            if line == marker {
+                return self.line();
+            }
+        }
+    }
+
+    /// What is heard until it ends so, and no further; less when the daemon closes before.
+    pub fn heard_up_to(&mut self, end: &str) -> String {
         let mut heard = Vec::new();
         let mut byte = [0];
         while !heard.ends_with(end.as_bytes()) {
-            let read = self.socket.read(&mut byte).unwrap_or_else(|error| {
-                panic!("nothing more was heard ({error}) after {}", heard.escape_ascii());
-            });
-            assert!(read == 1, "closed after {}", heard.escape_ascii());
-            heard.push(byte[0]);
+            match self.socket.read(&mut byte) {
+                Ok(0) => break,
+                Ok(_) => heard.push(byte[0]),
+                Err(error) if is_the_end(error.kind()) => break,
+                Err(error) => panic!("nothing more was heard ({error}) after {}", heard.escape_ascii()),
+            }
         }
+        String::from_utf8_lossy(&heard).into_owned()
     }
 
     /// Everything until the daemon closes.

@@ -7,7 +7,7 @@ use std::thread;
 use gatepost_harness::client::{Door, Heard, LineClient, Protocol, at_every_door, deliver, plain, read_only_mail};
 use gatepost_harness::dovecot::Answerer;
 use gatepost_harness::mailhost::{ALICE, BOB, CAROL, MailHost, NOBODY};
-use gatepost_harness::{joined, on_every_pair, on_pair};
+use gatepost_harness::{joined, on_every_pair, on_pair, wait_until};
 
 on_every_pair! { start:
     right_password_opens_every_door,
@@ -37,6 +37,7 @@ with_gatepost! {
     outage_is_not_now_to_everybody_and_over_when_it_is_over,
     restart_of_gatepost_costs_nobody_a_login_or_a_session,
     sudden_end_of_gatepost_is_survived,
+    mail_program_is_listed_by_what_it_calls_itself,
 }
 
 fn right_password_opens_every_door(host: &mut MailHost) {
@@ -176,6 +177,24 @@ fn sudden_end_of_gatepost_is_survived(host: &mut MailHost) {
     host.gatepost().kill();
     host.gatepost().resume();
     assert_everybody_welcome(host);
+}
+
+fn mail_program_is_listed_by_what_it_calls_itself(host: &mut MailHost) {
+    let mut client = LineClient::connect(host.dovecot.addresses.imap);
+    client.read_until("* OK");
+    client.send("a ID (\"name\" \"Probe\" \"version\" \"1.0\")");
+    client.read_until("a OK");
+    client.send(&format!("b AUTHENTICATE PLAIN {}", plain(ALICE.user, ALICE.password)));
+    client.read_until("b OK");
+    let mut listed = String::new();
+    wait_until("the client is written down", || {
+        listed = host.gatepost().must(&["clients", ALICE.user], "");
+        listed.lines().count() > 1
+    });
+    let row = listed.lines().nth(1).unwrap_or_default();
+    for part in ["  imap  127.0.0.1  main  ", "\"Probe\"", "\"1.0\""] {
+        assert!(row.contains(part), "no {part} in\n{listed}");
+    }
 }
 
 const MAIL: &str = "Subject: greeting\r\n\r\nGood morning.";

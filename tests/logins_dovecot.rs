@@ -23,6 +23,8 @@ on_every_pair! { start:
     lmtp_delivers_to_a_known_mailbox_and_refuses_an_unknown_one,
     lda_delivers_as_the_mail_user,
     doveadm_finds_lists_and_tests_users,
+    doveadm_looks_up_and_visits_everybody,
+    stranger_learns_nothing_of_a_mailbox,
 }
 
 // A passwd-file that is taken away is no outage to Dovecot: it answers from memory, or refuses.
@@ -34,6 +36,9 @@ macro_rules! with_gatepost {
 }
 
 with_gatepost! {
+    login_is_recorded_with_service_and_address,
+    account_may_be_bound_to_networks,
+    changed_password_is_the_only_one_from_then_on,
     outage_is_not_now_to_everybody_and_over_when_it_is_over,
     restart_of_gatepost_costs_nobody_a_login_or_a_session,
     sudden_end_of_gatepost_is_survived,
@@ -134,6 +139,72 @@ fn doveadm_finds_lists_and_tests_users(host: &mut MailHost) {
     assert_eq!(doveadm(&["auth", "test", ALICE.user, ALICE.password]).0, Some(0));
     assert_eq!(doveadm(&["auth", "test", ALICE.user, BOB.password]).0, Some(77));
     assert_eq!(doveadm(&["auth", "test", NOBODY, ALICE.password]).0, Some(77));
+}
+
+fn doveadm_looks_up_and_visits_everybody(host: &mut MailHost) {
+    let doveadm = |arguments: &[&str]| host.dovecot.doveadm(arguments);
+    assert_eq!(doveadm(&["auth", "lookup", ALICE.user]).status.code(), Some(0));
+    assert_eq!(doveadm(&["auth", "lookup", NOBODY]).status.code(), Some(67));
+    let flushed = doveadm(&["auth", "cache", "flush", ALICE.user]);
+    assert_eq!(String::from_utf8_lossy(&flushed.stdout), "0 cache entries flushed\n");
+    let visited = doveadm(&["-f", "tab", "mailbox", "list", "-A"]);
+    let visited = String::from_utf8_lossy(&visited.stdout);
+    for mailbox in [ALICE, BOB, CAROL] {
+        assert!(visited.lines().any(|line| line == format!("{}\tINBOX", mailbox.user)), "{visited}");
+    }
+}
+
+/// The userdb socket is open to everybody, and tells a user of the system about mailboxes of the same uid only.
+fn stranger_learns_nothing_of_a_mailbox(host: &mut MailHost) {
+    let ask = |user: &str, arguments: &[&str]| {
+        let output = host.dovecot.doveadm_as(user, arguments);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let home = format!("{}/mail/{}", host.directory.path().display(), ALICE.user);
+    assert_eq!(ask("vmail", &["user", "-f", "home", ALICE.user]), (Some(0), format!("{home}\n")));
+    assert_eq!(ask("nobody", &["user", "-f", "home", ALICE.user]), (Some(75), String::new()));
+    assert_eq!(ask("nobody", &["user", "*"]), (Some(75), String::new()));
+}
+
+fn login_is_recorded_with_service_and_address(host: &mut MailHost) {
+    assert_everybody_welcome(host);
+    let (gatepost, dovecot) = host.gatepost_and_dovecot();
+    assert_eq!(
+        Door::ImapLogin.log_in(dovecot, ALICE.user, BOB.password),
+        Heard::No(Door::ImapLogin.refusal().to_owned())
+    );
+    let mut recorded = String::new();
+    wait_until("every login is recorded", || {
+        recorded = gatepost.must(&["logins", ALICE.user], "");
+        recorded.lines().filter(|line| line.contains("127.0.0.1")).count() > Door::ALL.len()
+    });
+    for service in ["imap", "pop3", "submission", "sieve"] {
+        assert!(recorded.contains(service), "{service} in {recorded}");
+    }
+}
+
+fn account_may_be_bound_to_networks(host: &mut MailHost) {
+    let (gatepost, dovecot) = host.gatepost_and_dovecot();
+    gatepost.must(&["account", "set", ALICE.user, "--field", "allow_nets=192.0.2.0/24"], "");
+    for (door, heard) in at_every_door(dovecot, ALICE.user, ALICE.password) {
+        assert!(matches!(heard, Heard::No(_)), "{door:?} heard {heard:?}");
+    }
+    gatepost.must(&["account", "set", ALICE.user, "--field", "allow_nets=192.0.2.0/24,127.0.0.0/8"], "");
+    for (door, heard) in at_every_door(dovecot, ALICE.user, ALICE.password) {
+        assert_eq!(heard, Heard::Welcome, "{door:?}");
+    }
+}
+
+fn changed_password_is_the_only_one_from_then_on(host: &mut MailHost) {
+    assert_everybody_welcome(host);
+    let (gatepost, dovecot) = host.gatepost_and_dovecot();
+    gatepost.must(&["passwd", ALICE.user, "--stdin"], "Another-pass-1\n");
+    for (door, heard) in at_every_door(dovecot, ALICE.user, ALICE.password) {
+        assert_eq!(heard, Heard::No(door.refusal().to_owned()), "{door:?}");
+    }
+    for (door, heard) in at_every_door(dovecot, ALICE.user, "Another-pass-1") {
+        assert_eq!(heard, Heard::Welcome, "{door:?}");
+    }
 }
 
 fn outage_is_not_now_to_everybody_and_over_when_it_is_over(host: &mut MailHost) {

@@ -128,6 +128,12 @@ impl Dovecot {
         command.output().expect("cannot run doveadm")
     }
 
+    /// Runs doveadm as a user of the system, in no group but its own.
+    pub fn doveadm_as(&self, user: &str, arguments: &[&str]) -> Output {
+        let mut command = self.command_as(user, "doveadm");
+        command.args(arguments).output().expect("cannot run doveadm")
+    }
+
     /// Runs `doveadm dict` on a dict of the plugins' sample: 2.3 is told where it is, 2.4 which setting says so.
     pub fn doveadm_dict(&self, name: &str, user: &str, arguments: &[&str]) -> Output {
         let dict = match (self.version, name) {
@@ -145,15 +151,22 @@ impl Dovecot {
 
     /// Hands `message` to dovecot-lda as vmail, the only user it may be run as when it is not root.
     pub fn lda(&self, user: &str, message: &str) -> Output {
-        let mut command = self.command("setpriv");
-        command.args(["--reuid=vmail", "--regid=vmail", "--clear-groups", "/usr/lib/dovecot/dovecot-lda", "-c"]);
-        command.arg(self.configuration()).args(["-d", user]);
+        let mut command = self.command_as("vmail", "/usr/lib/dovecot/dovecot-lda");
+        command.args(["-d", user]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut lda = command.spawn().expect("cannot start dovecot-lda");
         let mut input = lda.stdin.take().expect("its input was asked for");
         input.write_all(message.as_bytes()).expect("dovecot-lda reads the message");
         drop(input);
         lda.wait_with_output().expect("dovecot-lda can be waited for")
+    }
+
+    fn command_as(&self, user: &str, program: &str) -> Command {
+        let User { uid, gid } = User::named(user);
+        let mut command = self.command("setpriv");
+        command.args([format!("--reuid={uid}"), format!("--regid={gid}")]).args(["--clear-groups", program, "-c"]);
+        command.arg(self.configuration());
+        command
     }
 
     /// `program` as it must be started to live beside this Dovecot: for 2.4 within the Debian 13 root.

@@ -84,6 +84,7 @@ impl Drop for Process {
             if self.is_running() {
                 self.signal(Signal::TERM);
             }
+            let _ = self.child.wait();
         } else {
             self.end(Signal::TERM);
         }

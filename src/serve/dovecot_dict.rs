@@ -14,10 +14,9 @@ use std::sync::Arc;
 use gatepost_protocol::dovecot::dict::{Change, Commit, DictEvent, DictSession, Iterate};
 use gatepost_protocol::dovecot::mask::Mask;
 use jiff::{SignedDuration, Timestamp};
-use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, UNWRITTEN, WRITE_PATIENCE, flush};
+use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, UNWRITTEN, WRITE_PATIENCE, flush, read};
 use crate::account::{CredentialName, Username};
 use crate::listen::Peer;
 use crate::store::dict::{DictKey, DictOrder, DictOutcome, DictScan, DictScanKind, DictWrite};
@@ -88,11 +87,7 @@ impl<S: Stream> Conversation<S> {
             if self.session.hangs_up() {
                 return Ok(());
             }
-            let read = tokio::select! {
-                read = self.stream.read(&mut buffer) => read?,
-                () = shutdown.cancelled() => return Ok(()),
-            };
-            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+            let Some(bytes) = read(&mut self.stream, &mut buffer, &shutdown).await? else { return Ok(()) };
             let received = self.session.receive(bytes);
             while let Some(event) = self.session.next_event() {
                 self.handle(event).await?;

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 
 use gatepost_protocol::dovecot::mask::Mask;
 use gatepost_protocol::dovecot::master::{HandOff, Lookup, MasterEvent, MasterSession, Role};
-use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, UNWRITTEN, WRITE_PATIENCE, flush};
+use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, UNWRITTEN, WRITE_PATIENCE, flush, read};
 use crate::account::{Account, Username};
 use crate::listen::Peer;
 use crate::store::{AccountPage, StoreError};
@@ -65,11 +64,7 @@ impl<S: Stream> Conversation<S> {
         let mut buffer = vec![0; READ_SIZE];
         loop {
             flush(&mut self.stream, self.session.output(), WRITE_PATIENCE).await?;
-            let read = tokio::select! {
-                read = self.stream.read(&mut buffer) => read?,
-                () = shutdown.cancelled() => return Ok(()),
-            };
-            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+            let Some(bytes) = read(&mut self.stream, &mut buffer, &shutdown).await? else { return Ok(()) };
             let received = self.session.receive(bytes);
             while let Some(event) = self.session.next_event() {
                 self.handle(event).await?;

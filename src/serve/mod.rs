@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 use crate::authenticate::Authenticator;
 use crate::config::Live;
@@ -60,6 +61,19 @@ impl Gate {
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// What the peer says next; nothing once it has ended, or is to be ended.
+async fn read<'buffer>(
+    stream: &mut impl Stream,
+    buffer: &'buffer mut [u8],
+    shutdown: &CancellationToken,
+) -> io::Result<Option<&'buffer [u8]>> {
+    let read = tokio::select! {
+        read = stream.read(buffer) => read?,
+        () = shutdown.cancelled() => 0,
+    };
+    Ok(buffer.get(..read).filter(|bytes| !bytes.is_empty()))
+}
 
 /// Writes all that waits.
 async fn flush(stream: &mut impl Stream, output: &mut BytesMut, patience: Duration) -> io::Result<()> {

@@ -10,10 +10,9 @@ use std::io;
 use std::sync::Arc;
 
 use gatepost_protocol::postfix::socketmap::{Answer, Query, SocketmapSession};
-use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, WRITE_PATIENCE, flush};
+use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, WRITE_PATIENCE, flush, read};
 use crate::account::{DomainName, Username};
 use crate::listen::Peer;
 use crate::store::StoreError;
@@ -31,11 +30,7 @@ pub async fn serve(
     let mut session = SocketmapSession::new();
     let mut buffer = vec![0; READ_SIZE];
     loop {
-        let read = tokio::select! {
-            read = stream.read(&mut buffer) => read?,
-            () = shutdown.cancelled() => return Ok(()),
-        };
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+        let Some(bytes) = read(&mut stream, &mut buffer, &shutdown).await? else { return Ok(()) };
         let received = session.receive(bytes);
         while let Some(query) = session.next_query() {
             let answer = match tokio::time::timeout(LOOKUP_PATIENCE, answer(&query, &gate)).await {

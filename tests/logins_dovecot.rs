@@ -7,7 +7,7 @@ use std::thread;
 use gatepost_harness::client::{Door, Heard, LineClient, Protocol, at_every_door, deliver, plain, read_only_mail};
 use gatepost_harness::dovecot::Answerer;
 use gatepost_harness::mailhost::{ALICE, BOB, CAROL, MailHost, NOBODY};
-use gatepost_harness::{joined, on_every_pair, on_pair, wait_until};
+use gatepost_harness::{joined, on_every_pair, on_pair, times, wait_until};
 
 on_every_pair! { start:
     right_password_opens_every_door,
@@ -25,6 +25,13 @@ on_every_pair! { start:
     doveadm_finds_lists_and_tests_users,
     doveadm_looks_up_and_visits_everybody,
     stranger_learns_nothing_of_a_mailbox,
+}
+
+mod high_performance_mode {
+    use super::logins_over_one_connection_each_get_their_own_answer;
+    use gatepost_harness::on_every_pair;
+
+    on_every_pair! { in_high_performance_mode: logins_over_one_connection_each_get_their_own_answer }
 }
 
 // A passwd-file that is taken away is no outage to Dovecot: it answers from memory, or refuses.
@@ -164,6 +171,24 @@ fn stranger_learns_nothing_of_a_mailbox(host: &mut MailHost) {
     assert_eq!(ask("vmail", &["user", "-f", "home", ALICE.user]), (Some(0), format!("{home}\n")));
     assert_eq!(ask("nobody", &["user", "-f", "home", ALICE.user]), (Some(75), String::new()));
     assert_eq!(ask("nobody", &["user", "*"]), (Some(75), String::new()));
+}
+
+fn logins_over_one_connection_each_get_their_own_answer(host: &mut MailHost) {
+    let dovecot = &host.dovecot;
+    let rounds = times(5, 200);
+    thread::scope(|scope| {
+        for door in [Door::ImapLogin, Door::ImapLoginMechanism, Door::Pop3UserPass, Door::Pop3Plain] {
+            for (user, password) in [(ALICE.user, ALICE.password), (BOB.user, BOB.password)] {
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        assert_eq!(door.log_in(dovecot, user, password), Heard::Welcome, "{door:?} {user} {round}");
+                        let crossed = door.log_in(dovecot, user, &format!("{password}{round}"));
+                        assert_eq!(crossed, Heard::No(door.refusal().to_owned()), "{door:?} {user} {round}");
+                    }
+                });
+            }
+        }
+    });
 }
 
 fn login_is_recorded_with_service_and_address(host: &mut MailHost) {

@@ -50,6 +50,8 @@ pub struct Setup<'a> {
     pub recipe: Recipe,
     /// Whether last_login and quota_clone are on. Their dict is whoever answers logins.
     pub plugins: bool,
+    /// Settings besides.
+    pub more: &'a str,
     pub mailboxes: &'a [Mailbox],
 }
 
@@ -63,7 +65,7 @@ pub struct Mailbox {
 
 impl<'a> Setup<'a> {
     pub fn plain(version: Version, answerer: Answerer, mailboxes: &'a [Mailbox]) -> Self {
-        Self { version, answerer, recipe: Recipe::AuthSockets, plugins: false, mailboxes }
+        Self { version, answerer, recipe: Recipe::AuthSockets, plugins: false, more: "", mailboxes }
     }
 }
 

@@ -35,6 +35,18 @@ impl MailHost {
         Self::start_with(Setup { plugins: true, ..Setup::plain(version, answerer, &[ALICE, BOB, CAROL]) })
     }
 
+    /// The same, and one login process of each protocol serves many clients over one connection to whoever answers.
+    pub fn in_high_performance_mode(version: Version, answerer: Answerer) -> Self {
+        let endless = match version {
+            Version::V2_3 => "service_count = 0",
+            Version::V2_4 => "restart_request_count = unlimited",
+        };
+        let one =
+            |service| format!("service {service} {{\n  process_limit = 1\n  client_limit = 500\n  {endless}\n}}\n");
+        let more = one("imap-login") + &one("pop3-login");
+        Self::start_with(Setup { more: &more, ..Setup::plain(version, answerer, &[ALICE, BOB, CAROL]) })
+    }
+
     pub fn start_with(setup: Setup<'_>) -> Self {
         let directory = short_directory();
         let gatepost = (setup.answerer != Answerer::Dovecot).then(|| {

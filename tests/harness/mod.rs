@@ -33,6 +33,11 @@ use tempfile::TempDir;
 /// How long anything that is waited for may take before the test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// As many as a run of all tests has time for; `tests/run long` has time for more.
+pub fn times(usual: usize, long: usize) -> usize {
+    if env::var_os("GATEPOST_TEST_LONG").is_some() { long } else { usual }
+}
+
 /// Asks again and again; `condition` is expected to take its time, as whatever asks a program does.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

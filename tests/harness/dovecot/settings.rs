@@ -35,6 +35,7 @@ pub(super) fn write(directory: &Path, setup: &Setup<'_>, addresses: &Addresses) 
             own_dict_server(&mut text, directory, setup.version);
         }
     }
+    text.push_str(setup.more);
     let _ = writeln!(text, "!include_try {}", directory.join("local.conf").display());
     fs::write(file_below(directory), text).expect("cannot write the configuration");
 }

@@ -2,7 +2,7 @@
 //!
 //! # The house
 //!
-//! A file may use the floors below it, never one above.
+//! A file may use the floors below it, never one above; but `gatepost serve` is the daemon.
 //!
 //! | floor | modules | |
 //! |---|---|---|

@@ -26,6 +26,8 @@ use crate::userdb;
 
 /// On shutdown, verdicts under way have so long to be told; a refusal's delay fits in.
 const DRAIN: Duration = Duration::from_millis(2_500);
+/// Reads of what has arrived by then; a client that never stops sending is cut off.
+const LAST_READS: usize = 16;
 
 /// Longest name that a refusal repeats, in bytes; no account has a longer one.
 const NAMED: usize = 320;
@@ -108,7 +110,7 @@ impl<S: Stream> Conversation<S> {
                 }
                 Some(answered) = self.verdicts.join_next() => self.answer(answered),
                 () = at(expiry), if expiry.is_some() => self.session.expire(Instant::now()),
-                () = shutdown.cancelled() => return self.drain().await,
+                () = shutdown.cancelled() => return self.drain(&mut buffer).await,
             }
         }
     }
@@ -183,15 +185,32 @@ impl<S: Stream> Conversation<S> {
         }
     }
 
-    /// No more is read; what is decided in time is told, what is not is "not now".
-    async fn drain(mut self) -> io::Result<()> {
+    /// What is decided in time is told; what is not, and what came meanwhile, is "not now".
+    async fn drain(mut self, buffer: &mut [u8]) -> io::Result<()> {
         let deadline = tokio::time::Instant::now() + DRAIN;
         while let Ok(Some(answered)) = tokio::time::timeout_at(deadline, self.verdicts.join_next()).await {
             self.answer(answered);
             flush(&mut self.stream, self.session.output(), DRAIN).await?;
         }
+        self.receive_unread(buffer).await;
         self.session.close();
         flush(&mut self.stream, self.session.output(), DRAIN).await
+    }
+
+    /// A request that arrived is open, read or not: Dovecot 2.3 takes a connection that closes on it for a refusal.
+    async fn receive_unread(&mut self, buffer: &mut [u8]) {
+        for _ in 0..LAST_READS {
+            match tokio::time::timeout(Duration::ZERO, self.stream.read(buffer)).await {
+                Ok(Ok(read @ 1..)) => {
+                    let bytes = buffer.get(..read).unwrap_or_default();
+                    if self.session.receive(bytes, Instant::now()).is_err() {
+                        return;
+                    }
+                }
+                // Nothing more, or nobody there any more.
+                Ok(_) | Err(_) => return,
+            }
+        }
     }
 }
 

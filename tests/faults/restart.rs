@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use gatepost_harness::alone::Alone;
 use gatepost_harness::mailhost::ALICE;
 use gatepost_harness::raw::{Connection, auth, hello};
+use rustix::process::Signal;
 
 use crate::doors::{Works, assert_answers};
 use crate::number;
@@ -67,6 +68,27 @@ fn what_is_decided_is_told_and_the_rest_is_not_now() {
     let refused = refused.rest();
     assert!(refused == "FAIL\t1\tuser=alice@example.org\n" || refused == "FAIL\t1\tcode=temp_fail\n", "{refused:?}");
     assert_answers(&alone, Works::All, "started again");
+}
+
+/// Dovecot 2.3 tells its user of a wrong password when the connection closes on a request.
+#[test]
+fn what_comes_while_it_stops_is_not_now() {
+    let mut alone = Alone::start("");
+    add_slow_account(&alone);
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let undecided = 20 * threads as u32;
+    let mut dovecot = alone.auth_client("login");
+    dovecot.send((1..=undecided).map(|id| auth(id, "", SLOW, ALICE.password)).collect::<String>());
+    dovecot.line();
+    let process = alone.gatepost.process();
+    let mark = process.mark();
+    process.signal(Signal::TERM);
+    process.wait_for_log("stopping", mark);
+    let late = undecided + 1;
+    dovecot.send(auth(late, "", ALICE.user, ALICE.password));
+    let rest = dovecot.rest();
+    assert!(rest.lines().any(|line| line == format!("FAIL\t{late}\tcode=temp_fail")), "{rest}");
+    alone.gatepost.stop();
 }
 
 #[test]

@@ -204,21 +204,16 @@ fn recipient_delimiter(written: &raw::Socketmap, complaints: &mut Complaints) ->
     written.recipient_delimiter.clone()
 }
 
-fn policies(written: &BTreeMap<String, raw::Policy>, complaints: &mut Complaints) -> BTreeMap<String, Policy> {
+fn policies(written: &BTreeMap<String, Policy>, complaints: &mut Complaints) -> BTreeMap<String, Policy> {
     let mut policies = BTreeMap::from([(DEFAULT_POLICY.to_owned(), Policy::default())]);
     for (name, profile) in written {
         if !(1..=PASSWORD_LIMIT).contains(&profile.min_length) {
             let text = format!("is not between 1 and {PASSWORD_LIMIT}, the length of the longest password");
             complaints.add(&["policy", name, "min_length"], text);
         }
-        policies.insert(name.clone(), policy(profile));
+        policies.insert(name.clone(), profile.clone());
     }
     policies
-}
-
-fn policy(written: &raw::Policy) -> Policy {
-    let raw::Policy { min_length, upper, lower, digit, special } = *written;
-    Policy { min_length, upper, lower, digit, special }
 }
 
 fn at_least_one<N: PartialEq + From<bool>>(key: &[&str], number: N, complaints: &mut Complaints) -> N {

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::values::{Id, LogFormat, LogLevel, Mode, Period, Protocol};
 use crate::account::DomainName;
-use crate::password::{Ceilings, Cost, policy};
+use crate::password::policy::Policy;
+use crate::password::{Ceilings, Cost};
 use crate::throttle;
 
 #[derive(Debug, Default, Deserialize)]
@@ -136,23 +137,6 @@ pub(super) struct Socketmap {
 impl Default for Socketmap {
     fn default() -> Self {
         Self { recipient_delimiter: "+".to_owned() }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Policy {
-    pub(super) min_length: usize,
-    pub(super) upper: bool,
-    pub(super) lower: bool,
-    pub(super) digit: bool,
-    pub(super) special: bool,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        let policy::Policy { min_length, upper, lower, digit, special } = policy::Policy::default();
-        Self { min_length, upper, lower, digit, special }
     }
 }
 

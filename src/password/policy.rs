@@ -5,12 +5,14 @@
 use std::fmt;
 
 use gatepost_protocol::Secret;
+use serde::Deserialize;
 
 /// Longest password, in bytes.
 pub const PASSWORD_LIMIT: usize = 256;
 
 /// What a new password must have. Whatever is no upper case, lower case or digit is special.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Policy {
     /// In characters, not bytes.
     pub min_length: usize,

@@ -93,8 +93,10 @@ pub enum Refused {
 pub enum NotNow {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("cannot check the password: {0}")]
+    Checking(PoolError),
     #[error("cannot hash the password: {0}")]
-    Hashing(#[from] PoolError),
+    Hashing(PoolError),
     #[error("cannot draw random bytes: {0}")]
     Randomness(getrandom::Error),
 }
@@ -193,7 +195,7 @@ impl ChangePassword {
     ) -> Result<PasswordSet, NotDone> {
         let domain = self.store.domain(&user.domain()).await?.ok_or(Conflict::NoAccount)?;
         self.store.generation(user).await?.ok_or(Conflict::NoAccount)?;
-        let Prepared { hash, generated } = self.prepare(password, &domain.profile, moment.deadline).await?;
+        let Prepared { hash, generated } = self.prepare(user, password, &domain.profile, moment.deadline).await?;
         let change = Change::SetPassword { user: user.clone(), hash, expected };
         let committed = self.store.commit(&[change], author, moment.now).await?;
         let generation = committed.generation.ok_or(Conflict::NoAccount)?;
@@ -203,6 +205,7 @@ impl ChangePassword {
     /// Checks the password against the profile's policy and hashes it.
     pub(crate) async fn prepare(
         &self,
+        user: &Username,
         password: NewPassword,
         profile: &str,
         deadline: Instant,
@@ -219,7 +222,8 @@ impl ChangePassword {
             }
             NewPassword::Chosen(secret) => (secret, None),
         };
-        policy.check(&secret).map_err(Refused::Policy)?;
+        let checked = self.hash_pool.check(policy, secret.clone(), user.clone(), deadline).await;
+        checked.map_err(NotNow::Checking)?.map_err(Refused::Policy)?;
         let hash = self.hash_pool.hash(secret, random()?, deadline).await.map_err(NotNow::Hashing)?;
         Ok(Prepared { hash, generated })
     }

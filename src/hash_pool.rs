@@ -1,4 +1,4 @@
-//! The hash pool: a fixed number of threads that verify and hash passwords, behind a bounded queue.
+//! The hash pool: a fixed number of threads that verify, check and hash passwords, behind a bounded queue.
 //!
 //! Hashing is what a login costs; here it can neither stall the threads that talk to clients nor grow without bounds.
 //! Each thread keeps argon2's memory from one hash to the next.
@@ -18,7 +18,8 @@ use std::time::Instant;
 use gatepost_protocol::Secret;
 use tokio::sync::oneshot;
 
-use crate::account::StoredHash;
+use crate::account::{StoredHash, Username};
+use crate::password::policy::{Policy, Reason};
 use crate::password::{self, Ceilings, Cost, HashError, VerifyError, Workspace};
 use crate::telemetry::metrics;
 
@@ -105,6 +106,20 @@ impl HashPool {
         let cost = self.settings.cost.clone();
         let hash = move |workspace: &mut Workspace| password::hash(&secret, &cost, &salt, workspace);
         Ok(self.run(deadline, hash).await??)
+    }
+
+    /// Whether `policy` allows `secret` as a new password of `user`; before `deadline` or not at all.
+    ///
+    /// # Errors
+    /// [`PoolError`]: the password is neither allowed nor forbidden then.
+    pub async fn check(
+        &self,
+        policy: Policy,
+        secret: Secret,
+        user: Username,
+        deadline: Instant,
+    ) -> Result<Result<(), Vec<Reason>>, PoolError> {
+        self.run(deadline, move |_: &mut Workspace| policy.check(&secret, &user)).await
     }
 
     /// What new hashes cost.

@@ -163,7 +163,7 @@ impl Administer {
             return Err(Conflict::AccountExists.into());
         }
         let Prepared { hash, generated } =
-            self.passwords.prepare(request.password, &domain.profile, moment.deadline).await?;
+            self.passwords.prepare(&request.username, request.password, &domain.profile, moment.deadline).await?;
         let user = request.username.clone();
         let new_account = NewAccount {
             username: request.username,

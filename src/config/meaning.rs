@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Listener, Live, listener, raw, users};
 use crate::hash_pool;
 use crate::password::policy::{PASSWORD_LIMIT, Policy};
-use crate::password::{Ceilings, Cost};
+use crate::password::{Ceilings, Cost, STRONGEST};
 use crate::store::dict::DictBounds;
 use crate::throttle;
 use crate::userdb::{self, Template};
@@ -210,6 +210,10 @@ fn policies(written: &BTreeMap<String, Policy>, complaints: &mut Complaints) -> 
         if !(1..=PASSWORD_LIMIT).contains(&profile.min_length) {
             let text = format!("is not between 1 and {PASSWORD_LIMIT}, the length of the longest password");
             complaints.add(&["policy", name, "min_length"], text);
+        }
+        if profile.min_strength > STRONGEST {
+            let text = format!("is not between 0, which asks for nothing, and {STRONGEST}");
+            complaints.add(&["policy", name, "min_strength"], text);
         }
         policies.insert(name.clone(), profile.clone());
     }

@@ -54,9 +54,12 @@ fn is_named(table: &str, key: &str) -> bool {
         .any(|line| settings_line(line).unwrap_or(line).split_once(" = ").is_some_and(|(name, _)| name == key))
 }
 
-/// `# key = value` without its mark.
+/// `# key = value` or `# [table]` without its mark.
 fn settings_line(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("# ")?;
+    if rest.starts_with('[') && rest.ends_with(']') {
+        return Some(rest);
+    }
     let (key, _) = rest.split_once(" = ")?;
     key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(rest)
 }

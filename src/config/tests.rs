@@ -196,6 +196,7 @@ fn every_mistake_names_its_line_its_key_and_the_remedy() {
         ("[dict]\nvalue = 0", "2: dict.value: must be at least 1"),
         ("[socketmap]\nrecipient_delimiter = 'a'", "2: socketmap.recipient_delimiter: may hold ASCII punctuation"),
         ("[policy.default]\nmin_length = 0", "2: policy.default.min_length: is not between 1 and 256"),
+        ("[policy.x]\nmin_strength = 5", "2: policy.x.min_strength: is not between 0, which asks for nothing, and 4"),
         ("[log]\nlevel = 'loud'", "2: log.level: unknown variant `loud`, expected one of `error`, `warn`, `info`"),
     ];
     for (document, expected) in cases {

@@ -65,6 +65,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::password::STRONGEST;
 
     #[test]
     fn the_same_randomness_makes_the_same_password() {
@@ -84,10 +85,11 @@ mod tests {
     proptest! {
         #[test]
         fn every_policy_is_met(random: [u8; 16], min_length in 0_usize..=300) {
-            let policy = Policy { min_length, ..Policy::default() };
+            let policy = Policy { min_length, min_strength: STRONGEST, ..Policy::default() };
             let made = generate(&policy, &random);
+            let user = "ann@example.org".parse().expect("a valid name");
             if min_length <= PASSWORD_LIMIT {
-                prop_assert_eq!(policy.check(&made), Ok(()));
+                prop_assert_eq!(policy.check(&made, &user), Ok(()));
             }
             prop_assert_eq!(made.expose().len(), min_length.clamp(23, PASSWORD_LIMIT));
         }

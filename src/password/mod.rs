@@ -21,6 +21,7 @@ mod salted;
 mod scheme;
 mod scram;
 mod sha_crypt;
+mod strength;
 #[cfg(test)]
 mod testing;
 mod yescrypt;
@@ -34,6 +35,7 @@ pub use self::argon2::Workspace;
 use self::cost::Load;
 pub use self::cost::{Ceilings, Cost, CostError};
 pub use self::scheme::Scheme;
+pub use self::strength::STRONGEST;
 use crate::account::StoredHash;
 
 /// Why a stored hash cannot be verified. Nothing is known of the password then, so nobody may be told it is wrong.

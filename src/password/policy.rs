@@ -7,6 +7,9 @@ use std::fmt;
 use gatepost_protocol::Secret;
 use serde::Deserialize;
 
+use super::strength::strength;
+use crate::account::Username;
+
 /// Longest password, in bytes.
 pub const PASSWORD_LIMIT: usize = 256;
 
@@ -20,21 +23,23 @@ pub struct Policy {
     pub lower: bool,
     pub digit: bool,
     pub special: bool,
+    /// How hard to guess, from 0, which asks for nothing, to [`STRONGEST`](super::STRONGEST).
+    pub min_strength: u8,
 }
 
 impl Default for Policy {
     /// What a hosting provider's help page asks for.
     fn default() -> Self {
-        Self { min_length: 8, upper: true, lower: true, digit: true, special: true }
+        Self { min_length: 8, upper: true, lower: true, digit: true, special: true, min_strength: 0 }
     }
 }
 
 impl Policy {
-    /// Whether this may be a new password.
+    /// Whether this may be a new password of `user`. Takes as long as a hash where strength is asked for.
     ///
     /// # Errors
     /// Everything that it lacks, in the order in which people are told.
-    pub fn check(&self, password: &Secret) -> Result<(), Vec<Reason>> {
+    pub fn check(&self, password: &Secret, user: &Username) -> Result<(), Vec<Reason>> {
         let bytes = password.expose();
         let Ok(text) = std::str::from_utf8(bytes) else { return Err(vec![Reason::NotUtf8]) };
         let lacks = |wanted: bool, class: fn(char) -> bool| wanted && !text.chars().any(class);
@@ -46,6 +51,7 @@ impl Policy {
             (lacks(self.digit, |character| character.is_ascii_digit()), Reason::NoDigit),
             (lacks(self.special, is_special), Reason::NoSpecial),
             (text.chars().any(char::is_control), Reason::ControlCharacter),
+            (self.min_strength > 0 && strength(text, user) < self.min_strength, Reason::Guessable),
         ];
         let reasons: Vec<_> = unmet.into_iter().filter_map(|(unmet, reason)| unmet.then_some(reason)).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
@@ -66,6 +72,7 @@ pub enum Reason {
     NoDigit,
     NoSpecial,
     ControlCharacter,
+    Guessable,
     NotUtf8,
 }
 
@@ -81,6 +88,7 @@ impl Reason {
             Self::NoDigit => "no-digit",
             Self::NoSpecial => "no-special",
             Self::ControlCharacter => "control-character",
+            Self::Guessable => "guessable",
             Self::NotUtf8 => "not-utf8",
         }
     }
@@ -99,6 +107,9 @@ impl fmt::Display for Reason {
             Self::NoDigit => formatter.write_str("add a digit"),
             Self::NoSpecial => formatter.write_str("add a special character, such as - or !"),
             Self::ControlCharacter => formatter.write_str("leave out tabs, line breaks and other control characters"),
+            Self::Guessable => formatter.write_str(
+                "use one that is harder to guess: no common password, name, date, row of keys, or part of your address",
+            ),
             Self::NotUtf8 => formatter.write_str("send the password as UTF-8"),
         }
     }
@@ -115,10 +126,17 @@ pub(super) fn shape(bytes: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn ann() -> Username {
+        "ann@example.org".parse().expect("a valid name")
+    }
+
     fn codes(policy: &Policy, password: &str) -> Vec<&'static str> {
-        let reasons = policy.check(&Secret::from(password)).err().unwrap_or_default();
+        let reasons = policy.check(&Secret::from(password), &ann()).err().unwrap_or_default();
         reasons.into_iter().map(Reason::code).collect()
     }
+
+    const WITHOUT_CLASSES: Policy =
+        Policy { min_length: 8, upper: false, lower: false, digit: false, special: false, min_strength: 0 };
 
     #[test]
     fn all_that_a_password_lacks_is_told_at_once() {
@@ -149,17 +167,27 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_without_classes_asks_for_length_alone() {
-        let profile = Policy { min_length: 15, upper: false, lower: false, digit: false, special: false };
-        assert_eq!(codes(&profile, "correct horse battery staple"), [""; 0]);
-        assert_eq!(codes(&profile, "correct horse"), ["too-short"]);
+    fn a_profile_without_classes_asks_for_length_and_for_what_is_not_guessed() {
+        let profile = Policy { min_length: 15, min_strength: 3, ..WITHOUT_CLASSES };
+        let cases: [(&str, &[&str]); 6] = [
+            ("correct horse battery staple", &[]),
+            ("das pferd frisst keinen gurkensalat", &[]),
+            ("correct horse", &["too-short"]),
+            ("passwordpassword", &["guessable"]),
+            ("ann@example.org", &["guessable"]),
+            ("12345678", &["too-short", "guessable"]),
+        ];
+        for (password, expected) in cases {
+            assert_eq!(codes(&profile, password), expected, "{password:?}");
+        }
+        assert_eq!(codes(&WITHOUT_CLASSES, "password"), [""; 0], "strength is asked for by name only");
     }
 
     #[test]
     fn no_profile_allows_what_verify_would_never_take() {
-        let profile = Policy { min_length: 0, upper: false, lower: false, digit: false, special: false };
+        let profile = Policy { min_length: 0, ..WITHOUT_CLASSES };
         assert_eq!(codes(&profile, ""), ["too-short"]);
-        assert_eq!(profile.check(&Secret::new(vec![b'a', 0xff])), Err(vec![Reason::NotUtf8]));
+        assert_eq!(profile.check(&Secret::new(vec![b'a', 0xff]), &ann()), Err(vec![Reason::NotUtf8]));
     }
 
     #[test]

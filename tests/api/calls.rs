@@ -148,6 +148,27 @@ async fn all_reasons_against_a_password_come_at_once() {
 }
 
 #[tokio::test]
+async fn a_domain_without_rules_of_classes_asks_for_what_is_not_guessed() {
+    let (_service, client) = service_with_ann().await;
+    let phrases = json!({ "domain": "phrases.example", "profile": "phrase" });
+    assert_eq!(client.call("POST", "/domains", phrases).await.0, 201);
+    for (password, codes) in [
+        ("12345678", json!(["too-short", "guessable"])),
+        ("bo@phrases.example", json!(["guessable"])),
+        ("das pferd frisst keinen gurkensalat", json!([])),
+    ] {
+        let (status, answer) =
+            client.call("POST", "/accounts", json!({ "user": "bo@phrases.example", "password": password })).await;
+        let reasons = answer["reasons"].as_array().cloned().unwrap_or_default();
+        let told: Value = reasons.iter().map(|reason| reason["code"].clone()).collect();
+        assert_eq!((status == 201, told), (codes == json!([]), codes), "{password}: {answer}");
+    }
+    let path = "/accounts/bo@phrases.example/password";
+    let (status, generated) = client.call("PUT", path, json!({ "generate": true })).await;
+    assert_eq!(status, 200, "{generated}");
+}
+
+#[tokio::test]
 async fn no_says_which() {
     let (_service, client) = service_with_ann().await;
     let ann = |more: Value| {

@@ -10,6 +10,7 @@ use gatepost::change_password::ChangePassword;
 use gatepost::config::{Config, Live};
 use gatepost::hash_pool::{self, HashPool};
 use gatepost::listen::Peer;
+use gatepost::password::policy::Policy;
 use gatepost::password::{Ceilings, Cost};
 use gatepost::sessions::history::history;
 use gatepost::store::Store;
@@ -54,7 +55,11 @@ impl Service {
         let shared: Arc<dyn Store> = store.clone();
         let default_domain = Some("example.org".parse().expect("a domain"));
         let throttle = Settings { failure_delay: FAILURE_DELAY, failures: FAILURES, ..Settings::default() };
-        let (_, live) = watch::channel(Arc::new(Live { default_domain, throttle, ..Config::embedded().live }));
+        let phrase =
+            Policy { min_length: 15, upper: false, lower: false, digit: false, special: false, min_strength: 3 };
+        let mut live = Live { default_domain, throttle, ..Config::embedded().live };
+        live.policies.insert("phrase".to_owned(), phrase);
+        let (_, live) = watch::channel(Arc::new(live));
         let throttle = Arc::new(Throttle::new(live.borrow().throttle.clone(), Instant::now()));
         let (history, entries) = history(shared.clone());
         let shutdown = CancellationToken::new();

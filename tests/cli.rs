@@ -15,6 +15,9 @@ use tempfile::TempDir;
 /// Everything below the directory, as without a configuration, but for the two fixed ports.
 const NO_PORTS: &str = "[listen.http]\nenabled = false\n[listen.status]\nenabled = false\n";
 
+/// No user of Debian's has it.
+const STRANGER: User = User { uid: 64_999, gid: 64_999 };
+
 struct Host {
     directory: TempDir,
 }
@@ -111,4 +114,34 @@ fn a_daemon_of_another_user_hears_nothing_unless_it_is_the_configured_one() {
     fs::write(host.path().join("gatepost.toml"), owner).expect("a configuration");
     let output = host.run(&add);
     assert_eq!(output.status.code(), Some(0), "{}", complaint(&output));
+}
+
+#[test]
+fn another_user_reaches_the_sockets_meant_for_it_and_nothing_else() {
+    let host = Host::of(User::ROOT, NO_PORTS);
+    let _daemon = host.serve(User::ROOT);
+    let cases = [
+        ("run/auth", true),
+        ("run/login", true),
+        ("run/userdb", true),
+        ("run/socketmap", true),
+        ("run/master", false),
+        ("run/dict", false),
+        ("run/admin", false),
+        ("gatepost.db", false),
+    ];
+    let data = host.path().join("gatepost-data");
+    for (name, reachable) in cases {
+        assert!(data.join(name).exists(), "{name}");
+        assert_eq!(a_stranger_may("-w", &data.join(name)), reachable, "{name}");
+    }
+    for name in ["gatepost.db", "gatepost.db-wal"] {
+        assert!(!a_stranger_may("-r", &data.join(name)), "{name}");
+    }
+}
+
+fn a_stranger_may(access: &str, path: &Path) -> bool {
+    let mut command = Command::new("test");
+    command.arg(access).arg(path).uid(STRANGER.uid).gid(STRANGER.gid);
+    command.status().expect("run as another user").success()
 }

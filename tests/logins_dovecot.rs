@@ -234,7 +234,7 @@ fn changed_password_is_the_only_one_from_then_on(host: &mut MailHost) {
 
 fn outage_is_not_now_to_everybody_and_over_when_it_is_over(host: &mut MailHost) {
     assert_everybody_welcome(host);
-    host.lose_the_store();
+    host.store().lose();
     for (door, heard) in at_every_door(&host.dovecot, ALICE.user, ALICE.password) {
         assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?}");
     }
@@ -245,7 +245,7 @@ fn outage_is_not_now_to_everybody_and_over_when_it_is_over(host: &mut MailHost) 
     assert!(heard.iter().all(|line| line.starts_with("451 ")), "{heard:?}");
     assert_eq!(host.dovecot.lda(ALICE.user, MAIL).status.code(), Some(75), "the code for later");
     assert_eq!(host.dovecot.doveadm(&["user", ALICE.user]).status.code(), Some(75));
-    host.mend_the_store();
+    host.store().mend();
     assert_everybody_welcome(host);
 }
 

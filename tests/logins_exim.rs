@@ -85,7 +85,7 @@ fn cancelled_exchange_leaves_the_session_usable(host: &Submission) {
 
 /// Exim takes any FAIL for a wrong password, whatever its code; Dovecot's auth has nothing else to say.
 fn outage_is_temporary_unless_dovecot_answers(host: &Submission) {
-    host.lose_the_store();
+    host.store().lose();
     let expected = match host.answerer() {
         Answerer::Dovecot => REFUSED,
         Answerer::Gatepost => NOT_NOW,
@@ -95,7 +95,7 @@ fn outage_is_temporary_unless_dovecot_answers(host: &Submission) {
             assert_eq!(host.log_in(mechanism, user, password), expected, "{user} by {mechanism}");
         }
     }
-    host.mend_the_store();
+    host.store().mend();
     if host.answerer() == Answerer::Gatepost {
         assert_eq!(host.log_in("PLAIN", ALICE.user, ALICE.password), ACCEPTED);
     }

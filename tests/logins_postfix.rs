@@ -101,7 +101,7 @@ fn broken_exchange_is_refused_and_leaves_the_session_usable(host: &mut Submissio
 
 /// Postfix takes any FAIL for a wrong password, whatever its code; Dovecot's auth has nothing else to say.
 fn outage_is_temporary_unless_dovecot_answers(host: &mut Submission) {
-    host.lose_the_store();
+    host.store().lose();
     for (user, password) in [(ALICE.user, ALICE.password), (ALICE.user, BOB.password), (NOBODY, ALICE.password)] {
         for mechanism in ["PLAIN", "LOGIN"] {
             let heard = host.log_in(mechanism, user, password);
@@ -111,7 +111,7 @@ fn outage_is_temporary_unless_dovecot_answers(host: &mut Submission) {
             }
         }
     }
-    host.mend_the_store();
+    host.store().mend();
     if host.answerer() == Answerer::Gatepost {
         assert_eq!(host.log_in("PLAIN", ALICE.user, ALICE.password), ACCEPTED);
     }
@@ -150,12 +150,12 @@ fn mail_is_delivered_to_a_mailbox_that_only_gatepost_knows(host: &mut Submission
 }
 
 fn outage_defers_mail(host: &mut Submission) {
-    host.lose_the_store();
+    host.store().lose();
     for recipient in [ALICE.user, NOBODY] {
         let heard = smtp::send_as_stranger(host.smtp, recipient, MAIL);
         assert!(heard.starts_with("451 4.3.0 "), "{recipient}: {heard}");
     }
-    host.mend_the_store();
+    host.store().mend();
     // Another recipient, since this smtpd keeps in mind what it could not resolve.
     let heard = smtp::send_as_stranger(host.smtp, BOB.user, MAIL);
     assert!(heard.starts_with("250 2.0.0 Ok: queued"), "{heard}");

@@ -265,7 +265,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     if let Some(path) = std::env::var_os(CHILD) {
         return write_until_killed(Path::new(&path)).await;
     }
-    let kills = if std::env::var_os("GATEPOST_TEST_LONG").is_some() { 500 } else { 20 };
+    let kills = gatepost_harness::times(20, 500);
     let directory = tempdir().expect("a directory");
     let path = directory.path().join("gatepost.sqlite");
     add_ann(&open(&path).await).await;

@@ -8,9 +8,10 @@ use gatepost_harness::PATIENCE;
 use gatepost_harness::alone::Alone;
 use gatepost_harness::mailhost::ALICE;
 use gatepost_harness::raw::{Connection, auth, hello};
+use gatepost_harness::times;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{assert_unharmed, number};
+use crate::assert_unharmed;
 
 const MIB_IN_KIB: u64 = 1024;
 
@@ -128,7 +129,7 @@ fn one_user_cannot_take_all_connections() {
 #[test]
 fn a_peer_that_does_not_read_is_not_read_from() {
     let alone = Alone::start("");
-    add_many_accounts(&alone, number(500, 20_000));
+    add_many_accounts(&alone, times(500, 20_000));
     store_large_value(&alone);
     let numbered =
         |command: &str, rest: &str| (1..100_000).map(|id| format!("{command}\t{id}{rest}\n")).collect::<String>();
@@ -155,7 +156,7 @@ fn a_peer_that_does_not_read_is_not_read_from() {
         ("admin", "", &get),
     ];
     let before = alone.memory();
-    let most = number(16 << 20, 256 << 20);
+    let most = times(16 << 20, 256 << 20);
     let deaf: Vec<_> = thread::scope(|scope| {
         let flooded = floods.map(|(socket, opening, flood)| {
             let mut deaf = alone.connect(socket);
@@ -184,7 +185,7 @@ fn a_peer_that_does_not_read_is_not_read_from() {
 fn a_flood_of_logins_is_answered_and_never_called_wrong() {
     let alone = Alone::start("");
     let before = alone.memory();
-    let logins = number(4_000, 100_000);
+    let logins = times(4_000, 100_000);
     let mut flood = alone.auth_client("auth");
     let mut answered = 0;
     for batch in (0..logins).collect::<Vec<_>>().chunks(500) {

@@ -11,11 +11,6 @@ mod words;
 
 use gatepost_harness::alone::Alone;
 
-/// The larger of two numbers where there is time for it.
-fn number(usual: usize, long: usize) -> usize {
-    if std::env::var_os("GATEPOST_TEST_LONG").is_some() { long } else { usual }
-}
-
 /// The daemon lives, and nothing in it panicked.
 fn assert_unharmed(alone: &Alone) {
     alone.assert_others_log_in("after all of it");

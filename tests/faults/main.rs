@@ -8,8 +8,3 @@ mod doors;
 mod restart;
 mod settings;
 mod store;
-
-/// The larger of two numbers where there is time for it.
-fn number(usual: usize, long: usize) -> usize {
-    if std::env::var_os("GATEPOST_TEST_LONG").is_some() { long } else { usual }
-}

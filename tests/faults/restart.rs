@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use gatepost_harness::alone::Alone;
 use gatepost_harness::mailhost::ALICE;
 use gatepost_harness::raw::{Connection, auth, hello};
+use gatepost_harness::times;
 use rustix::process::Signal;
 
 use crate::doors::{Works, assert_answers};
-use crate::number;
 
 /// From TERM to listening again takes under 5 s on an idle machine; a busy one may take twice that.
 const RESTART: Duration = Duration::from_secs(10);
@@ -138,7 +138,7 @@ fn a_right_password_is_never_called_wrong_across_restarts() {
         }
         accepted
     });
-    for restart in 0..number(10, 100) {
+    for restart in 0..times(10, 100) {
         alone.assert_others_log_in("between two restarts");
         if restart % 2 == 0 {
             let status = alone.gatepost.stop().expect("it was running");
@@ -155,7 +155,7 @@ fn a_right_password_is_never_called_wrong_across_restarts() {
 #[test]
 fn a_password_that_was_acknowledged_is_the_password_after_a_kill() {
     let mut alone = Alone::start("");
-    for kill in 0..number(5, 100) {
+    for kill in 0..times(5, 100) {
         let password = move |number: usize| format!("Secret-{kill}-{number}a");
         let mut api = alone.connect("admin");
         let (acknowledge, acknowledged) = mpsc::channel();

@@ -1,7 +1,7 @@
 //! A mail host for one test: a Dovecot, whoever answers its logins, and the mailboxes that every test knows.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -70,22 +70,8 @@ impl MailHost {
         (self.gatepost.as_mut().expect("here Dovecot answers for itself"), &self.dovecot)
     }
 
-    /// Takes away the file that holds the passwords, under whoever answers.
-    pub fn lose_the_store(&self) {
-        let store = self.store();
-        fs::rename(&store, store.with_extension("lost")).expect("cannot move the store away");
-    }
-
-    pub fn mend_the_store(&self) {
-        let store = self.store();
-        fs::rename(store.with_extension("lost"), &store).expect("cannot move the store back");
-    }
-
-    fn store(&self) -> PathBuf {
-        self.directory.path().join(match self.answerer {
-            Answerer::Dovecot => "users",
-            Answerer::Gatepost => "gatepost/gatepost.db",
-        })
+    pub fn store(&self) -> StoreFile {
+        StoreFile::of(self.answerer, self.directory.path())
     }
 
     /// Stops everything, forgets what lay in `/run`, as a reboot does, and starts everything again.
@@ -101,6 +87,29 @@ impl MailHost {
             gatepost.resume();
         }
         self.dovecot.resume();
+    }
+}
+
+/// The file that holds the passwords of whoever answers.
+#[derive(Debug)]
+pub struct StoreFile(PathBuf);
+
+impl StoreFile {
+    pub fn of(answerer: Answerer, directory: &Path) -> Self {
+        Self(directory.join(match answerer {
+            Answerer::Dovecot => "users",
+            Answerer::Gatepost => "gatepost/gatepost.db",
+        }))
+    }
+
+    /// Takes it away under the running answerer.
+    pub fn lose(&self) {
+        fs::rename(&self.0, self.0.with_extension("lost")).expect("cannot move the store away");
+    }
+
+    /// Puts it back.
+    pub fn mend(&self) {
+        fs::rename(self.0.with_extension("lost"), &self.0).expect("cannot move the store back");
     }
 }
 

@@ -4,14 +4,14 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::TempDir;
 
 use crate::dovecot::{Answerer, Dovecot, Setup, Version, make_run_directory, sockets_below};
 use crate::exim::Exim;
 use crate::gatepost::{Gatepost, Socket};
-use crate::mailhost::{ALICE, BOB, CAROL, add_accounts};
+use crate::mailhost::{ALICE, BOB, CAROL, StoreFile, add_accounts};
 use crate::postfix::{self, Postfix};
 use crate::{User, short_directory, smtp};
 
@@ -91,22 +91,8 @@ impl Submission {
         Dovecot::start(self.directory.path(), Setup::plain(Version::V2_3, Answerer::Gatepost, &[]))
     }
 
-    /// Takes away the file that holds the passwords, under the running answerer.
-    pub fn lose_the_store(&self) {
-        let store = self.store();
-        fs::rename(&store, store.with_extension("lost")).expect("cannot move the store away");
-    }
-
-    pub fn mend_the_store(&self) {
-        let store = self.store();
-        fs::rename(store.with_extension("lost"), &store).expect("cannot move the store back");
-    }
-
-    fn store(&self) -> PathBuf {
-        self.directory.path().join(match self.who_answers {
-            WhoAnswers::Dovecot(_) => "users",
-            WhoAnswers::Gatepost(_) => "gatepost/gatepost.db",
-        })
+    pub fn store(&self) -> StoreFile {
+        StoreFile::of(self.answerer(), self.directory.path())
     }
 }
 

@@ -274,7 +274,7 @@ pub(crate) async fn an_upgraded_hash_is_dropped_after_a_change(store: &dyn Store
 /// The password is set to a text that names its turn; a reader must find the text of the generation's own turn.
 pub(crate) async fn hash_and_generation_are_of_one_moment(store: &dyn Store) {
     let (ann, first) = with_ann(store).await;
-    let turns = if std::env::var_os("GATEPOST_TEST_LONG").is_some() { 2000 } else { 30 };
+    let turns = gatepost_harness::times(30, 2000);
     let done = AtomicBool::new(false);
     let write = async {
         let mut written = HashMap::from([(first, hash("first"))]);

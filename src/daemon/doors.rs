@@ -7,7 +7,7 @@ use gatepost_protocol::dovecot::master::Role;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{self, Protocol};
+use crate::config::{self, Mode, Protocol};
 use crate::listen::{Connection, Listener};
 use crate::serve::{Gate, dovecot_client, dovecot_dict, dovecot_master, postfix};
 use crate::web::{Surface, Web};
@@ -22,7 +22,7 @@ pub(super) struct Doors {
 impl Doors {
     /// Accepts until the daemon stops; the socket is closed then, so that nobody waits for a greeting in vain.
     pub(super) async fn accept(self, listener: Listener, connections: TaskTracker, stop: CancellationToken) {
-        let open_to_all = listener.mode().is_some_and(|mode| mode.0 & 0o002 != 0);
+        let open_to_all = listener.mode().is_some_and(Mode::is_open_to_all);
         let settings = Arc::new(listener.settings().clone());
         loop {
             let connection = tokio::select! {

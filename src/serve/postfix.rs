@@ -71,11 +71,11 @@ async fn domain(key: &str, gate: &Gate) -> Result<Option<String>, StoreError> {
 
 /// The mailbox of an address: as written, else without its extension.
 async fn mailbox(key: &str, gate: &Gate) -> Result<Option<String>, StoreError> {
-    let Ok(address) = key.parse::<Username>() else { return Ok(None) };
+    let live = gate.live();
+    let Ok(address) = Username::parse(key, live.default_domain.as_ref()) else { return Ok(None) };
     if let Some(account) = gate.store.account(&address).await? {
         return Ok(Some(account.username.to_string()));
     }
-    let live = gate.live();
     let without = address.local_part().split(|character| live.recipient_delimiter.contains(character)).next();
     let Some(bare) = without.filter(|bare| *bare != address.local_part()) else { return Ok(None) };
     let Ok(address) = format!("{bare}@{}", address.domain()).parse::<Username>() else { return Ok(None) };

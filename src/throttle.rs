@@ -97,8 +97,12 @@ impl Throttle {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.turn(&settings, now);
         let key = (Network::of(origin), account.to_owned());
-        let failures = [&windows.current, &windows.previous].iter().filter_map(|window| window.get(&key)).sum::<u32>();
-        if failures >= settings.failures {
+        let [current, previous] =
+            [&windows.current, &windows.previous].map(|window| window.get(&key).copied().unwrap_or(0));
+        if current >= settings.failures {
+            return Admission::Later { at: windows.began + settings.window * 2 };
+        }
+        if current.saturating_add(previous) >= settings.failures {
             return Admission::Later { at: windows.began + settings.window };
         }
         Admission::Proceed { refuse_at: now + settings.failure_delay }
@@ -207,13 +211,27 @@ mod tests {
         let throttle = throttle(now);
         let home = origin("192.0.2.1");
         fail_twice(&throttle, home, now);
-        assert_eq!(throttle.admit(home, "ann@example.org", now), Admission::Later { at: now + WINDOW });
+        assert!(matches!(throttle.admit(home, "ann@example.org", now), Admission::Later { .. }));
         throttle.record_success(home, "ann@example.org");
         assert!(matches!(throttle.admit(home, "ann@example.org", now), Admission::Proceed { .. }));
 
         fail_twice(&throttle, home, now);
         let later = now + WINDOW * 2;
         assert!(matches!(throttle.admit(home, "ann@example.org", later), Admission::Proceed { .. }));
+    }
+
+    #[test]
+    fn later_is_when_the_count_has_gone_and_not_before() {
+        let now = Instant::now();
+        let throttle = throttle(now);
+        let home = origin("192.0.2.1");
+        fail_twice(&throttle, home, now);
+        for asked in [now, now + WINDOW] {
+            let Admission::Later { at } = throttle.admit(home, "ann@example.org", asked) else { panic!("admitted") };
+            assert_eq!(at, now + WINDOW * 2);
+        }
+        let admission = throttle.admit(home, "ann@example.org", now + WINDOW * 2);
+        assert!(matches!(admission, Admission::Proceed { .. }), "{admission:?}");
     }
 
     #[test]

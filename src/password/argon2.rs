@@ -103,12 +103,12 @@ impl Verifier for Hash {
         Ok(equal(&computed, &self.output))
     }
 
+    /// One that costs a guesser as much memory and time, or more, stays as it is.
     fn is_current(&self, cost: &Cost) -> bool {
-        let wanted = cost.params();
+        let (ours, wanted) = (load(&self.params), load(cost.params()));
         matches!((self.algorithm, self.version), (Algorithm::Argon2id, Version::V0x13))
-            && self.params.m_cost() == wanted.m_cost()
-            && self.params.t_cost() == wanted.t_cost()
-            && self.params.p_cost() == wanted.p_cost()
+            && ours.memory_kib >= wanted.memory_kib
+            && ours.nanoseconds >= wanted.nanoseconds
             && self.salt.len() >= argon2::RECOMMENDED_SALT_LEN
             && self.output.len() >= Params::DEFAULT_OUTPUT_LEN
     }

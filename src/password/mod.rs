@@ -120,7 +120,7 @@ pub fn dummy(cost: &Cost) -> StoredHash {
     argon2::encode(cost, &[0; 16], &[0; 32])
 }
 
-/// Whether `hash`, just verified with `secret`, should be replaced by a new one of `cost`.
+/// Whether `hash`, just verified with `secret`, is weaker than a new one of `cost` and should give way to it.
 ///
 /// Never when the scheme ignored part of the secret: whoever types another ending, as before, would then be refused.
 #[must_use]
@@ -154,7 +154,7 @@ trait Verifier {
         false
     }
 
-    /// Whether a hash made today would be of the same scheme and cost.
+    /// Whether a hash made today would be of the same scheme, and cost a guesser no more.
     fn is_current(&self, _cost: &Cost) -> bool {
         false
     }
@@ -243,14 +243,19 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_of_another_scheme_or_cost_is_made_anew() {
-        let current = dummy(&Cost::default());
+    fn a_hash_of_another_scheme_or_of_less_cost_is_made_anew() {
+        let of_cost = |memory_kib, iterations| dummy(&Cost::new(memory_kib, iterations, 1).unwrap());
+        let [current, more_passes, more_memory, as_much] = [(19_456, 2), (19_456, 3), (65_536, 3), (47_104, 1)]
+            .map(|(memory_kib, iterations)| of_cost(memory_kib, iterations));
+        let [less_memory, fewer_passes] = [(9_216, 4), (19_456, 1)].map(|(memory, passes)| of_cost(memory, passes));
         let cases = [
             (current.as_str(), false),
-            (
-                "{ARGON2ID}$argon2id$v=19$m=19456,t=3,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-                true,
-            ),
+            (more_passes.as_str(), false),
+            // What `doveadm pw -s ARGON2ID` makes, and another of OWASP's choices.
+            (more_memory.as_str(), false),
+            (as_much.as_str(), false),
+            (less_memory.as_str(), true),
+            (fewer_passes.as_str(), true),
             (
                 "{ARGON2ID}$argon2i$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
                 true,

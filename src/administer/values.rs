@@ -13,8 +13,8 @@ const KEY_LIMIT: usize = 64;
 /// All keys and values together, in bytes: with tab escaping they stay below Dovecot's line of 8192.
 const FIELDS_LIMIT: usize = 3072;
 /// Decided by the login itself; a field of that name would make one mailbox another.
-const RESERVED: [&str; 8] =
-    ["user", "username", "domain", "password", "nopassword", "original_user", "auth_user", "userdb_user"];
+const RESERVED: [&str; 9] =
+    ["user", "username", "domain", "password", "nopassword", "original_user", "auth_user", "userdb_user", "userdb_"];
 
 pub(super) fn check_name(name: Option<&str>) -> Result<(), Refused> {
     match name {
@@ -91,6 +91,7 @@ mod tests {
             ("user", "eve@example.org"),
             ("User", "eve@example.org"),
             ("userdb_user", "eve@example.org"),
+            ("userdb_", "x"),
             ("", "x"),
             ("a=b", "x"),
             ("a\tb", "x"),

@@ -15,6 +15,10 @@ use crate::userdb::{self, Template};
 
 /// A login takes four seconds at most, for some clients give up at five; what is left is for verifying.
 const LONGEST_FAILURE_DELAY: Duration = Duration::from_secs(3);
+/// Failures are kept in memory only, and a clock cannot count for ever.
+const LONGEST_WINDOW: Duration = Duration::from_hours(7 * 24);
+/// Room for it is made at the start.
+const LONGEST_QUEUE: usize = 1_000_000;
 /// What a thread hashes in three seconds at the default cost, so that who waits longest is still answered.
 const QUEUE_PER_THREAD: usize = 100;
 
@@ -105,6 +109,10 @@ fn hash(written: &raw::Hash, complaints: &mut Complaints) -> hash_pool::Settings
         })
     });
     let queue = written.queue.unwrap_or_else(|| threads.get().saturating_mul(QUEUE_PER_THREAD));
+    if queue > LONGEST_QUEUE {
+        complaints
+            .add(&["hash", "queue"], format!("is more than {LONGEST_QUEUE}, of which none would be reached in time"));
+    }
     hash_pool::Settings { threads, queue: at_least_one(&["hash", "queue"], queue, complaints), cost, ceilings }
 }
 
@@ -119,6 +127,9 @@ fn throttle(written: &raw::Throttle, complaints: &mut Complaints) -> throttle::S
     }
     if written.window.0.is_zero() {
         complaints.add(&["throttle", "window"], "must be longer than nothing, like \"10 min\"");
+    }
+    if written.window.0 > LONGEST_WINDOW {
+        complaints.add(&["throttle", "window"], "is longer than \"168 h\"; write less, like \"10 min\"");
     }
     throttle::Settings {
         failure_delay: written.failure_delay.0,

@@ -183,6 +183,8 @@ fn every_mistake_names_its_line_its_key_and_the_remedy() {
         ("[hash]\nceiling_time = '2'", "2: hash.ceiling_time: \"2\" is not a length of time; write it like \"2 s\""),
         ("[throttle]\nfailure_delay = '4 s'", "2: throttle.failure_delay: is longer than \"3 s\"; mail clients"),
         ("[throttle]\nwindow = '0 s'", "2: throttle.window: must be longer than nothing, like \"10 min\""),
+        ("[throttle]\nwindow = '9999999999999 h'", "2: throttle.window: is longer than \"168 h\""),
+        ("[hash]\nqueue = 9000000000000000000", "2: hash.queue: is more than 1000000"),
         ("[throttle]\nfailures = 0", "2: throttle.failures: must be at least 1"),
         ("[throttle]\nentries = 0", "2: throttle.entries: must be at least 1"),
         ("[throttle]\ntrusted_networks = ['x']", "2: throttle.trusted_networks: invalid"),

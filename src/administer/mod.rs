@@ -164,7 +164,6 @@ impl Administer {
         }
         let Prepared { hash, generated } =
             self.passwords.prepare(&request.username, request.password, &domain.profile, moment.deadline).await?;
-        let user = request.username.clone();
         let new_account = NewAccount {
             username: request.username,
             hash,
@@ -175,8 +174,20 @@ impl Administer {
             main_password_for_mail: request.main_password_for_mail,
             fields: request.fields,
         };
+        let mut account = Account {
+            username: new_account.username.clone(),
+            name: new_account.name.clone(),
+            quota: new_account.quota,
+            enabled: new_account.enabled,
+            account_type: new_account.account_type,
+            main_password_for_mail: new_account.main_password_for_mail,
+            fields: new_account.fields.clone(),
+            generation: Generation(0),
+        };
         let committed = self.store.commit(&[Change::AddAccount(new_account)], author, moment.now).await?;
-        Ok(AccountMade { account: self.account(&user).await?, generated, receipt: committed.row })
+        // It is made now: whatever could fail from here on would lose the password that was generated.
+        account.generation = committed.generation.unwrap_or(account.generation);
+        Ok(AccountMade { account, generated, receipt: committed.row })
     }
 
     /// Changes what the settings name, all of it or nothing.

@@ -2,6 +2,7 @@
 
 use gatepost::store::{ChangeKind, Door, RowNumber, Store as _};
 use serde_json::{Value, json};
+use sqlx::{ConnectOptions as _, Executor as _};
 
 use crate::service::{ADMIN, Client, Service, answer};
 
@@ -95,6 +96,22 @@ async fn a_removed_account_is_gone_and_made_again_starts_higher() {
     let again = json!({ "user": "ann@example.org", "password": PASSWORD });
     let (_, made) = client.call("POST", "/accounts", again).await;
     assert!(made["generation"].as_u64() > before["generation"].as_u64());
+}
+
+/// What was committed must not be told as "not now": a password that was generated for it would be lost.
+#[tokio::test]
+async fn an_account_that_was_made_is_told_though_it_cannot_be_read_again() {
+    let (service, client) = service_with_ann().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(service.database());
+    let mut database = options.connect().await.expect("a second connection");
+    let unreadable = "CREATE TRIGGER unreadable AFTER INSERT ON credential BEGIN \
+                      UPDATE account SET fields = 'no JSON' WHERE username = new.username; END";
+    database.execute(unreadable).await.expect("a trigger");
+    let body = json!({ "user": "bo@example.org", "generate": true, "quota": 5, "fields": { "x": "y" } });
+    let (status, made) = client.call("POST", "/accounts", body).await;
+    assert_eq!(status, 201, "{made}");
+    assert!(made["password"].is_string() && made["generation"] == made["receipt"], "{made}");
+    assert_eq!((&made["quota"], &made["fields"]), (&json!(5), &json!({ "x": "y" })));
 }
 
 #[tokio::test]

@@ -115,6 +115,21 @@ async fn an_account_that_was_made_is_told_though_it_cannot_be_read_again() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_no_text_is_a_problem_too() {
+    let (_service, client) = service_with_ann().await;
+    for (method, path) in [
+        ("GET", "/accounts/%ff"),
+        ("PATCH", "/domains/%ff"),
+        ("PUT", "/accounts/%ff/password"),
+        ("GET", "/accounts/%ff/clients"),
+        ("DELETE", "/accounts/ann@example.org/clients/%ff"),
+    ] {
+        let (status, problem) = client.call(method, path, json!({})).await;
+        assert_eq!((status, &problem["code"]), (400, &json!("malformed")), "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn a_password_is_kept_as_a_hash_of_our_own() {
     let (service, client) = service_with_ann().await;
     let first = stored_hash(&service).await;

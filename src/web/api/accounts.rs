@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::administer::{AccountRequest, AccountSettings};
 use crate::store::{AccountPage, LoginEntry, LoginOutcome};
 use crate::web::WebState;
 use crate::web::guard::Admin;
-use crate::web::input::{Body, Parameters, SecretText, nullable};
+use crate::web::input::{Body, Parameters, Path, SecretText, nullable};
 use crate::web::problem::Problem;
 
 /// Accounts in one answer, unless asked for fewer.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::client_text::{self, SERVICE_LIMIT, SESSION_LIMIT};
 use crate::store::{Client, Conflict, Sighting};
 use crate::web::WebState;
 use crate::web::guard::Admin;
-use crate::web::input::Body;
+use crate::web::input::{Body, Path};
 use crate::web::problem::Problem;
 
 /// A program or a browser, by what it said of itself. Logins are of one client when kind, credential, origin and user

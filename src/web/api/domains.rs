@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use crate::config::DEFAULT_POLICY;
 use crate::store::Domain;
 use crate::web::WebState;
 use crate::web::guard::Admin;
-use crate::web::input::{Body, nullable};
+use crate::web::input::{Body, Path, nullable};
 use crate::web::problem::Problem;
 
 /// A domain.

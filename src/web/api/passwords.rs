@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::{Extension, Json};
 use gatepost_protocol::Secret;
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use crate::change_password::{NewPassword, NotChanged};
 use crate::store::Door;
 use crate::web::WebState;
 use crate::web::guard::{Admin, Surface};
-use crate::web::input::{Body, SecretText};
+use crate::web::input::{Body, Path, SecretText};
 use crate::web::problem::Problem;
 
 /// Exactly one of the three.

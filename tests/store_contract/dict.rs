@@ -207,8 +207,17 @@ pub(crate) async fn a_removed_account_takes_its_keys_along(store: &dyn Store) {
     let (ann, _) = with_ann(store).await;
     let hers = key_of("lastlogin", ann.as_str(), "priv/last-login/imap");
     let bobs = key_of("lastlogin", "bob@example.org", "priv/last-login/imap");
-    write(store, &[set(hers.clone(), "1"), set(bobs.clone(), "1")]).await;
+    // Where Dovecot's last_login plugin keeps it.
+    let her_last = key_of("lastlogin", "", "shared/last-login/ann@example.org");
+    let joanns = key_of("lastlogin", "", "shared/last-login/jo-ann@example.org");
+    for key in [&hers, &bobs, &her_last, &joanns] {
+        write(store, &[set(key.clone(), "1")]).await;
+    }
     commit(store, gatepost::store::Change::RemoveAccount { user: ann }).await;
-    assert_eq!(value(store, &hers, at(1)).await, None);
-    assert_eq!(value(store, &bobs, at(1)).await.as_deref(), Some("1"));
+    for gone in [&hers, &her_last] {
+        assert_eq!(value(store, gone, at(1)).await, None, "{gone:?}");
+    }
+    for kept in [&bobs, &joanns] {
+        assert_eq!(value(store, kept, at(1)).await.as_deref(), Some("1"), "{kept:?}");
+    }
 }

@@ -196,11 +196,17 @@ async fn add_account(connection: &mut SqliteConnection, account: &NewAccount, ro
     Ok(())
 }
 
+/// Where Dovecot's last_login plugin keeps what it knows of a user, unless it is configured otherwise: nobody's key.
+const LAST_LOGIN: &str = "shared/last-login/";
+
 /// Credentials and logins go with the account; dict keys know their user only as text.
 async fn remove_account(connection: &mut SqliteConnection, user: &Username) -> Result<(), Failure> {
     let query = sqlx::query("DELETE FROM account WHERE username = ?").bind(user.as_str());
     touched(query.execute(&mut *connection).await?, Conflict::NoAccount)?;
-    sqlx::query("DELETE FROM dict_key WHERE user = ?").bind(user.as_str()).execute(connection).await?;
+    sqlx::query("DELETE FROM dict_key WHERE user = ?").bind(user.as_str()).execute(&mut *connection).await?;
+    let query =
+        sqlx::query("DELETE FROM dict_key WHERE dict IN (SELECT dict FROM dict_size) AND user = '' AND key = ?");
+    query.bind(format!("{LAST_LOGIN}{user}").into_bytes()).execute(connection).await?;
     Ok(())
 }
 

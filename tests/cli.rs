@@ -3,11 +3,13 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use gatepost_harness::process::Process;
+use gatepost_harness::process::{LogMark, Process};
 use gatepost_harness::{User, directory_of, own_executable, short_directory, wait_until};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -99,6 +101,49 @@ fn a_second_daemon_on_the_same_store_is_75() {
     assert_eq!(output.status.code(), Some(75));
     assert!(complaint(&output).contains("[store] path"), "{}", complaint(&output));
     assert_eq!(host.run(&["status", "--config", "gatepost.toml"]).status.code(), Some(0), "the first one goes on");
+}
+
+/// Typing takes longer than the daemon lets an idle connection be.
+#[test]
+fn a_daemon_that_hung_up_while_the_password_was_typed_is_asked_again() {
+    let host = Host::of(User::ROOT, NO_PORTS);
+    let listener = UnixListener::bind(host.path().join("admin")).expect("a socket");
+    let mut passwd = host.command(User::ROOT, &["--socket", "admin", "passwd", "ann@example.org", "--stdin"]);
+    let mut passwd = passwd.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the command starts");
+    let (hung_up, _) = listener.accept().expect("it makes sure of the daemon first");
+    drop(hung_up);
+    let mut stdin = passwd.stdin.take().expect("its input");
+    stdin.write_all(b"Gate-post-8\n").expect("it reads");
+    let (mut asked_again, _) = listener.accept().expect("a second connection");
+    let mut request = Vec::new();
+    let mut bytes = [0; 4096];
+    while !request.ends_with(b"{\"new\":\"Gate-post-8\"}") {
+        let length = asked_again.read(&mut bytes).expect("a request");
+        assert_ne!(length, 0, "half a request");
+        request.extend_from_slice(&bytes[..length]);
+    }
+    let body = r#"{"generation":7,"receipt":7}"#;
+    write!(asked_again, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).expect("it listens");
+    let output = passwd.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "password of ann@example.org set, generation 7\n");
+}
+
+/// A package that is being upgraded may have its file away for a moment.
+#[test]
+fn a_system_file_that_is_gone_at_hup_changes_nothing() {
+    let host = Host::of(User::ROOT, "");
+    let etc = host.path().join("etc");
+    let in_a_namespace = "cp -a /etc \"$1\" && mount --bind \"$1\" /etc && mkdir -p /etc/gatepost \
+                          && printf 'default_domain = \"example.org\"\\n%s' \"$3\" >/etc/gatepost/gatepost.toml && exec \"$2\" serve";
+    let mut daemon = Command::new("unshare");
+    daemon.args(["--mount", "sh", "-c", in_a_namespace, "sh"]).arg(&etc);
+    daemon.arg(own_executable("gatepost", host.path())).arg(NO_PORTS).current_dir(host.path());
+    let daemon = Process::start("gatepost", daemon);
+    daemon.wait_for_log("ready version=", LogMark::default());
+    fs::remove_file(etc.join("gatepost/gatepost.toml")).expect("it was there");
+    let mark = daemon.mark();
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("configuration not taken over; the old one stays in force", mark);
 }
 
 #[test]

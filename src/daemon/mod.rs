@@ -35,10 +35,15 @@ use crate::web::Web;
 use doors::Doors;
 use signals::{Request, Signals};
 
-/// Connections have so long to tell their clients what is decided; with it a restart stays under five seconds.
-const DRAIN: Duration = Duration::from_secs(4);
+/// Connections have so long to tell their clients what is decided.
+const DRAIN: Duration = Duration::from_millis(3_200);
 /// Login entries have so long to reach the store after that, and the store to close.
-const LAST_WRITES: Duration = Duration::from_secs(2);
+const LAST_WRITES: Duration = Duration::from_millis(1_300);
+/// Whatever still runs then is given so long to notice.
+const LAST_TASKS: Duration = Duration::from_millis(100);
+
+/// With a start of its own a restart stays under five seconds, whoever does not read and whatever holds the store.
+const _: () = assert!(DRAIN.as_millis() + LAST_WRITES.as_millis() + LAST_TASKS.as_millis() <= 4_600);
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +70,7 @@ pub fn run(config: Config, file: Option<PathBuf>, logging: Logging) -> Result<()
         .build()
         .map_err(|cause| StartError::System { doing: "start the runtime", cause })?;
     let outcome = runtime.block_on(serve(config, file, &logging, inherited));
-    // Whatever still runs has had its time.
-    runtime.shutdown_timeout(Duration::from_millis(100));
+    runtime.shutdown_timeout(LAST_TASKS);
     outcome
 }
 

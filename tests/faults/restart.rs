@@ -91,6 +91,22 @@ fn what_comes_while_it_stops_is_not_now() {
     alone.gatepost.stop();
 }
 
+/// Dovecot 2.3 takes a closed connection for a wrong password, also where the login had not been looked at yet.
+#[test]
+fn what_was_sent_before_the_end_is_answered() {
+    let alone = Alone::start("");
+    let mut clients: Vec<_> = (0..32).map(|_| alone.auth_client("login")).collect();
+    let process = alone.gatepost.process();
+    process.signal(Signal::STOP);
+    clients.iter_mut().for_each(|client| client.send(auth(1, "", ALICE.user, ALICE.password)));
+    process.signal(Signal::TERM);
+    process.signal(Signal::CONT);
+    for client in &mut clients {
+        let heard = client.rest();
+        assert!(["OK\t1\tuser=alice@example.org\n", "FAIL\t1\tcode=temp_fail\n"].contains(&&*heard), "{heard:?}");
+    }
+}
+
 #[test]
 fn nobody_is_refused_while_it_is_away() {
     let mut alone = Alone::start("");

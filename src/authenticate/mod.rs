@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use gatepost_protocol::Secret;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
+use tracing::field::display;
 
 use crate::account::{Account, Credential, CredentialName, Generation, NameError, Origin, StoredHash, Username};
 use crate::config::Live;
@@ -288,21 +289,22 @@ impl Authenticator {
     fn conclude(&self, attempt: &Attempt, user: Option<&Username>, verdict: Verdict, answer_at: Instant) -> Judgement {
         let account = user.map_or("", Username::as_str);
         let (origin, service) = (attempt.origin, quoted(&attempt.service));
+        let session = attempt.session.as_ref().map(|session| display(quoted(session)));
         let (outcome, credential) = match &verdict {
             Verdict::Accept(identity) => {
                 self.throttle.record_success(origin, account);
-                tracing::info!(user = %account, %origin, %service, "login accepted");
+                tracing::info!(user = %account, %origin, %service, session, "login accepted");
                 (Some(LoginOutcome::Accepted), Some(identity.credential))
             }
             Verdict::Refuse(refusal) => {
                 if *refusal == Refusal::Wrong {
                     self.throttle.record_failure(origin, account, attempt.arrived);
                 }
-                tracing::info!(user = %quoted(&attempt.name), %origin, %service, reason = refusal.as_str(), "login refused");
+                tracing::info!(user = %quoted(&attempt.name), %origin, %service, session, reason = refusal.as_str(), "login refused");
                 (Some(LoginOutcome::Refused), None)
             }
             Verdict::TryLater(outage) => {
-                tracing::warn!(user = %quoted(&attempt.name), %origin, %service, %outage, "login put off");
+                tracing::warn!(user = %quoted(&attempt.name), %origin, %service, session, %outage, "login put off");
                 (None, None)
             }
         };

@@ -108,6 +108,12 @@ impl Throttle {
         Admission::Proceed { refuse_at: now + settings.failure_delay }
     }
 
+    /// For an attempt that is not counted. A refusal waits all the same: how soon it came would tell what was hashed.
+    #[must_use]
+    pub fn wave_through(&self, now: Instant) -> Admission {
+        Admission::Proceed { refuse_at: now + self.settings().failure_delay }
+    }
+
     pub fn record_failure(&self, origin: Origin, account: &str, now: Instant) {
         let settings = self.settings();
         if settings.trusts(origin) {

@@ -55,7 +55,7 @@ pub struct Attempt {
     /// `imap`, `smtp`, …, as the peer calls it.
     pub service: String,
     pub origin: Origin,
-    /// A trusted peer asks for no delay.
+    /// A trusted peer asks not to count it (Dovecot does for webmails): it neither owes nor pays.
     pub no_penalty: bool,
     pub session: Option<String>,
     /// What the client calls itself.
@@ -147,8 +147,12 @@ impl Authenticator {
         let user = self.username(&attempt.name).ok();
         // What is no name is nobody's: all such share one budget for each network.
         let account = user.as_ref().map_or("", Username::as_str);
-        let refuse_at = match self.throttle.admit(attempt.origin, account, attempt.arrived) {
-            Admission::Proceed { .. } if attempt.no_penalty => attempt.arrived,
+        let admission = if attempt.no_penalty {
+            self.throttle.wave_through(attempt.arrived)
+        } else {
+            self.throttle.admit(attempt.origin, account, attempt.arrived)
+        };
+        let refuse_at = match admission {
             Admission::Proceed { refuse_at } => refuse_at,
             Admission::Later { at } => {
                 return self.conclude(attempt, user.as_ref(), Outage::Throttled { until: at }.into(), attempt.arrived);
@@ -297,7 +301,7 @@ impl Authenticator {
                 (Some(LoginOutcome::Accepted), Some(identity.credential))
             }
             Verdict::Refuse(refusal) => {
-                if *refusal == Refusal::Wrong {
+                if *refusal == Refusal::Wrong && !attempt.no_penalty {
                     self.throttle.record_failure(origin, account, attempt.arrived);
                 }
                 tracing::info!(user = %quoted(&attempt.name), %origin, %service, session, reason = refusal.as_str(), "login refused");

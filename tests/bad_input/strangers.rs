@@ -41,6 +41,23 @@ fn a_trusted_peer_is_believed() {
     assert_eq!(origins(&alone, 1), ["192.0.2.77"]);
 }
 
+/// Dovecot asks for it on behalf of webmails. How soon a refusal came would tell a user from nobody, there too.
+#[test]
+fn who_need_not_be_counted_waits_all_the_same() {
+    let alone = Alone::start("failures = 1");
+    let mut trusted = alone.auth_client("auth");
+    for (id, claims) in [(1, CLAIMS), (2, CLAIMS), (3, "\trip=192.0.2.77")] {
+        let begun = Instant::now();
+        trusted.send(auth(id, claims, ALICE.user, "wrong"));
+        assert_eq!(trusted.line(), format!("FAIL\t{id}\tuser=alice@example.org"));
+        assert!(begun.elapsed() >= FAILURE_DELAY, "after {:?}", begun.elapsed());
+    }
+    trusted.send(auth(4, "\trip=192.0.2.77", ALICE.user, ALICE.password));
+    assert_eq!(trusted.line(), "FAIL\t4\tcode=temp_fail", "the third was counted");
+    trusted.send(auth(5, CLAIMS, ALICE.user, ALICE.password));
+    assert_eq!(trusted.line(), "OK\t5\tuser=alice@example.org");
+}
+
 #[test]
 fn a_login_is_one_line_that_says_who_from_where_and_why() {
     let alone = Alone::start("");

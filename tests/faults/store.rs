@@ -109,6 +109,11 @@ fn a_full_disk_is_read_and_not_written_until_there_is_room() {
     assert_answers(&alone, Works::ReadingOnly, "the disk is full");
     fs::remove_file(&filler).expect("there is room again");
     wait_until_mended(&alone);
+
+    // A directory in use as a mount point could not be removed.
+    let Alone { gatepost, directory: _directory } = alone;
+    drop(gatepost);
+    assert!(Command::new("umount").arg(&home).status().expect("umount runs").success());
 }
 
 fn fill(path: &Path) {

@@ -282,6 +282,31 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Who shares a budget and takes turns as one: an IPv4 address, an IPv6 /64, or a local user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Network {
+    V4([u8; 4]),
+    V6([u8; 8]),
+    Local(u32),
+}
+
+impl Network {
+    #[must_use]
+    pub fn of(origin: Origin) -> Self {
+        let address = match origin {
+            Origin::Local(uid) => return Self::Local(uid),
+            Origin::Address(address) => address,
+        };
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,13 +1,14 @@
 //! The hash pool: a fixed number of threads that verify, check and hash passwords, behind a bounded queue.
 //!
-//! Hashing is what a login costs; here it can neither stall the threads that talk to clients nor grow without bounds.
-//! Each thread keeps argon2's memory from one hash to the next.
+//! Hashing is what a login costs; here it can neither stall the threads that talk to clients nor grow without bounds, and
+//! networks take turns at it. Each thread keeps argon2's memory from one hash to the next.
 //!
 //! Trusts: its callers, to have asked the throttle first; and their deadlines.
 //! Fails:  with [`PoolError`], which always means "not now". A panic ends one job, never a thread.
 //! Limits: a hash that has begun is computed to its end, even if nobody waits for it any more.
 
-use std::collections::VecDeque;
+mod lanes;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,16 +19,17 @@ use std::time::Instant;
 use gatepost_protocol::Secret;
 use tokio::sync::oneshot;
 
-use crate::account::{StoredHash, Username};
+use crate::account::{Network, StoredHash, Username};
 use crate::password::policy::{Policy, Reason};
 use crate::password::{self, Ceilings, Cost, HashError, VerifyError, Workspace};
 use crate::telemetry::metrics;
+use lanes::{Lane, Lanes};
 
 /// How large the pool is and what a hash may cost there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub threads: NonZeroUsize,
-    /// Jobs that may wait; one more is refused at once.
+    /// Jobs that may wait; one more is refused at once, or takes the place of one from a network with more of them.
     pub queue: usize,
     pub cost: Cost,
     pub ceilings: Ceilings,
@@ -82,12 +84,14 @@ impl HashPool {
         Ok(pool)
     }
 
-    /// Whether `secret` is what `hash` was made from, for the account `user`; before `deadline` or not at all.
+    /// Whether `secret`, which came from there, is what `hash` was made from, for the account `user`; before `deadline`
+    /// or not at all.
     ///
     /// # Errors
     /// [`PoolError`]: the password is neither right nor wrong then.
     pub async fn verify(
         &self,
+        from: Network,
         secret: Secret,
         user: String,
         hash: StoredHash,
@@ -95,7 +99,7 @@ impl HashPool {
     ) -> Result<bool, PoolError> {
         let ceilings = self.settings.ceilings;
         let verify = move |workspace: &mut Workspace| password::verify(&secret, &user, &hash, &ceilings, workspace);
-        Ok(self.run(deadline, verify).await??)
+        Ok(self.run(Some(from), deadline, verify).await??)
     }
 
     /// A new hash of `secret`, at the configured cost; before `deadline` or not at all.
@@ -105,7 +109,7 @@ impl HashPool {
     pub async fn hash(&self, secret: Secret, salt: [u8; 16], deadline: Instant) -> Result<StoredHash, PoolError> {
         let cost = self.settings.cost.clone();
         let hash = move |workspace: &mut Workspace| password::hash(&secret, &cost, &salt, workspace);
-        Ok(self.run(deadline, hash).await??)
+        Ok(self.run(None, deadline, hash).await??)
     }
 
     /// Whether `policy` allows `secret` as a new password of `user`; before `deadline` or not at all.
@@ -119,7 +123,7 @@ impl HashPool {
         user: Username,
         deadline: Instant,
     ) -> Result<Result<(), Vec<Reason>>, PoolError> {
-        self.run(deadline, move |_: &mut Workspace| policy.check(&secret, &user)).await
+        self.run(None, deadline, move |_: &mut Workspace| policy.check(&secret, &user)).await
     }
 
     /// What new hashes cost.
@@ -136,11 +140,12 @@ impl HashPool {
 
     async fn run<T: Send + 'static>(
         &self,
+        lane: Lane,
         deadline: Instant,
         compute: impl FnOnce(&mut Workspace) -> T + Send + 'static,
     ) -> Result<T, PoolError> {
         let (answer, answered) = oneshot::channel();
-        self.shared.push(Box::new(Task { deadline, compute: Some(compute), answer: Some(answer) }))?;
+        self.shared.push(lane, Box::new(Task { deadline, compute: Some(compute), answer: Some(answer) }))?;
         match tokio::time::timeout_at(deadline.into(), answered).await {
             Ok(Ok(outcome)) => outcome,
             // A stale job is dropped unanswered, and so is every job when the pool ends.
@@ -175,6 +180,8 @@ trait Job: Send {
     fn is_stale(&self, now: Instant) -> bool;
     /// Computes and answers; `false` when it panicked and the workspace is in an unknown state.
     fn run(&mut self, workspace: &mut Workspace) -> bool;
+    /// Answers that there is no room.
+    fn turn_away(&mut self);
 }
 
 struct Task<T, F> {
@@ -200,45 +207,47 @@ impl<T: Send, F: FnOnce(&mut Workspace) -> T + Send> Job for Task<T, F> {
         let _ = answer.send(outcome.map_err(|_| PoolError::Panicked));
         sound
     }
+
+    fn turn_away(&mut self) {
+        metrics::hash_turned_away("full");
+        if let Some(answer) = self.answer.take() {
+            // The caller may have left meanwhile.
+            let _ = answer.send(Err(PoolError::Full));
+        }
+    }
 }
 
 struct Shared {
     queue: Mutex<Queue>,
     arrived: Condvar,
-    capacity: usize,
 }
 
 struct Queue {
-    jobs: VecDeque<Box<dyn Job>>,
+    jobs: Lanes<Box<dyn Job>>,
     open: bool,
 }
 
 impl Shared {
     fn new(capacity: usize) -> Self {
-        Self {
-            queue: Mutex::new(Queue { jobs: VecDeque::with_capacity(capacity), open: true }),
-            arrived: Condvar::new(),
-            capacity,
-        }
+        Self { queue: Mutex::new(Queue { jobs: Lanes::new(capacity), open: true }), arrived: Condvar::new() }
     }
 
-    fn push(&self, job: Box<dyn Job>) -> Result<(), PoolError> {
+    fn push(&self, lane: Lane, job: Box<dyn Job>) -> Result<(), PoolError> {
         let mut queue = self.lock();
         if !queue.open {
             return Err(PoolError::ShutDown);
         }
-        if queue.jobs.len() >= self.capacity {
+        if queue.jobs.is_full() {
             let now = Instant::now();
             queue.jobs.retain(|waiting| !waiting.is_stale(now));
         }
-        if queue.jobs.len() >= self.capacity {
-            metrics::hash_turned_away("full");
-            return Err(PoolError::Full);
-        }
-        queue.jobs.push_back(job);
+        let turned_away = queue.jobs.push(lane, job);
         metrics::hash_queue(queue.jobs.len());
         drop(queue);
         self.arrived.notify_one();
+        if let Some(mut job) = turned_away {
+            job.turn_away();
+        }
         Ok(())
     }
 
@@ -255,7 +264,7 @@ impl Shared {
     fn next(&self) -> Option<Box<dyn Job>> {
         let idle = |queue: &mut Queue| queue.open && queue.jobs.is_empty();
         let mut queue = self.arrived.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-        let job = if queue.open { queue.jobs.pop_front() } else { None };
+        let job = if queue.open { queue.jobs.pop() } else { None };
         metrics::hash_queue(queue.jobs.len());
         job
     }

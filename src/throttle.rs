@@ -8,13 +8,12 @@
 //!         account only.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::account::Origin;
+use crate::account::{Network, Origin};
 
 /// `[throttle]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,30 +145,6 @@ impl Windows {
                 self.previous.clear();
             }
             self.began = now;
-        }
-    }
-}
-
-/// Whom a budget belongs to: an IPv4 address, an IPv6 /64, or a local user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Network {
-    V4([u8; 4]),
-    V6([u8; 8]),
-    Local(u32),
-}
-
-impl Network {
-    fn of(origin: Origin) -> Self {
-        let address = match origin {
-            Origin::Local(uid) => return Self::Local(uid),
-            Origin::Address(address) => address,
-        };
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
         }
     }
 }

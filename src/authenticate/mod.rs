@@ -17,7 +17,9 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tracing::field::display;
 
-use crate::account::{Account, Credential, CredentialName, Generation, NameError, Origin, StoredHash, Username};
+use crate::account::{
+    Account, Credential, CredentialName, Generation, NameError, Network, Origin, StoredHash, Username,
+};
 use crate::config::Live;
 use crate::hash_pool::{HashPool, PoolError};
 use crate::password;
@@ -142,7 +144,8 @@ impl Authenticator {
         Self { store, pool, throttle, history, live, upgrades: Arc::new(Semaphore::new(UPGRADES)), nobody }
     }
 
-    /// Judges one attempt. The caller waits until `answer_at` before it answers.
+    /// Judges one attempt. The caller waits until `answer_at` before it answers: a refusal leaves at its time whatever its
+    /// cause, and who is turned away for asking too much leaves no sooner.
     pub async fn authenticate(&self, attempt: &Attempt) -> Judgement {
         let user = self.username(&attempt.name).ok();
         // What is no name is nobody's: all such share one budget for each network.
@@ -162,7 +165,8 @@ impl Authenticator {
         let verdict = tokio::time::timeout_at(deadline.into(), self.judge(attempt, user.as_ref(), deadline))
             .await
             .unwrap_or_else(|_| Outage::TooSlow.into());
-        let answer_at = if matches!(verdict, Verdict::Refuse(_)) { refuse_at } else { attempt.arrived };
+        let waits = matches!(verdict, Verdict::Refuse(_) | Verdict::TryLater(Outage::Hash(PoolError::Full)));
+        let answer_at = if waits { refuse_at } else { attempt.arrived };
         self.conclude(attempt, user.as_ref(), verdict, answer_at)
     }
 
@@ -238,7 +242,8 @@ impl Authenticator {
         hash: &StoredHash,
         deadline: Instant,
     ) -> Result<bool, Outage> {
-        let verified = self.pool.verify(attempt.password.clone(), user.to_owned(), hash.clone(), deadline).await;
+        let (from, password) = (Network::of(attempt.origin), attempt.password.clone());
+        let verified = self.pool.verify(from, password, user.to_owned(), hash.clone(), deadline).await;
         verified.map_err(Outage::Hash)
     }
 

@@ -49,6 +49,22 @@ fn a_byte_at_a_time_is_understood_like_any_other_way_of_sending() {
     assert_unharmed(&alone);
 }
 
+/// More logins than may wait for the hash threads, each of them a long one.
+#[test]
+fn a_flood_of_logins_from_one_network_leaves_the_others_their_turn() {
+    const SLOW: &str = "slow@example.org";
+    let alone = Alone::start("");
+    let hash = xcrypt::crypt(ALICE.password, "$6$rounds=100000$saltsalt").expect("libxcrypt hashes");
+    alone.gatepost.must(&["account", "add", SLOW, "--hash-stdin"], &format!("{{SHA512-CRYPT}}{hash}\n"));
+    let mut flood = alone.auth_client("auth");
+    flood.send((1..=1024).map(|id| auth(id, "\trip=203.0.113.7", SLOW, "wrong")).collect::<String>());
+    let turned_away = flood.line();
+    assert!(turned_away.ends_with("\tcode=temp_fail"), "{turned_away}");
+    for _ in 0..5 {
+        alone.assert_others_log_in("one network asks for more than is there");
+    }
+}
+
 #[test]
 fn a_peer_that_says_no_more_is_let_go() {
     let alone = Alone::start("");

@@ -111,6 +111,10 @@ fn a_daemon_that_hung_up_while_the_password_was_typed_is_asked_again() {
     let mut passwd = host.command(User::ROOT, &["--socket", "admin", "passwd", "ann@example.org", "--stdin"]);
     let mut passwd = passwd.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the command starts");
     let (hung_up, _) = listener.accept().expect("it makes sure of the daemon first");
+    let waits_in = format!("/proc/{}/wchan", passwd.id());
+    wait_until("it waits for the password", || {
+        fs::read_to_string(&waits_in).is_ok_and(|function| function.contains("pipe_read"))
+    });
     drop(hung_up);
     let mut stdin = passwd.stdin.take().expect("its input");
     stdin.write_all(b"Gate-post-8\n").expect("it reads");

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -88,7 +89,7 @@ impl Client {
             .body(Full::new(body))
             .map_err(|error| Failure::Unavailable(format!("cannot make the request: {error}")))?;
         let answering = async {
-            let response = self.sender.send_request(request).await.map_err(|error| self.broken(&error))?;
+            let response = self.send_request(request).await?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
             Ok((status, body.map_err(|error| self.broken(&*error))?.to_bytes()))
@@ -100,6 +101,17 @@ impl Client {
             ))
         })??;
         if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+    }
+
+    /// While a password is typed the daemon may close the connection; what was not sent then is sent on another.
+    async fn send_request(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        let mut failed = match self.sender.try_send_request(request).await {
+            Ok(response) => return Ok(response),
+            Err(failed) => failed,
+        };
+        let Some(unsent) = failed.take_message() else { return Err(self.broken(failed.error())) };
+        self.sender = open(&self.daemon).await?;
+        self.sender.send_request(unsent).await.map_err(|error| self.broken(&error))
     }
 
     fn broken(&self, error: &dyn std::error::Error) -> Failure {

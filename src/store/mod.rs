@@ -35,7 +35,7 @@ pub struct StoreError {
 pub enum Conflict {
     #[error("there is no such account")]
     NoAccount,
-    #[error("there is no such domain")]
+    #[error("there is no such domain; `gatepost domain list` shows those there are")]
     NoDomain,
     #[error("the account exists already")]
     AccountExists,

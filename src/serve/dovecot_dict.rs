@@ -249,7 +249,7 @@ impl<S: Stream> Conversation<S> {
             return Err(Failure::Refused("accounts are not written by dict; use gatepost's API or command"));
         }
         let live = self.gate.live();
-        if commit.user.len() > live.dict.key {
+        if commit.user.len().max(self.dict.len()) > live.dict.key {
             return Ok(DictOutcome::TooMuch);
         }
         let now = Timestamp::now();

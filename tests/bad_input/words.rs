@@ -275,3 +275,18 @@ fn broken_words_of_postfix_get_an_answer_or_end_the_connection() {
     }
     assert_unharmed(&alone);
 }
+
+/// Names are kept with every key, so they are held to the same length.
+#[test]
+fn a_dict_of_an_endless_name_keeps_nothing() {
+    let alone = Alone::start("");
+    for (name, user, kept) in
+        [("notes", "ann", true), (&*"n".repeat(2_000), "ann", false), ("notes", &"u".repeat(2_000), false)]
+    {
+        let mut dict = alone.connect("keys");
+        dict.send(format!("H3\t2\t0\t\t{name}\nB1\t{user}\nS1\tpriv/a\tb\nC1\n"));
+        let heard = dict.line_after("*1");
+        assert_eq!(heard.starts_with("+1\tO1"), kept, "{heard}");
+    }
+    assert_unharmed(&alone);
+}

@@ -37,7 +37,7 @@ pub enum DictWrite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DictOutcome {
     Committed,
-    /// An increment, or an unset, of a key that is not there. Dovecot's own answer is `N`.
+    /// An increment of a key that is not there, to which Dovecot answers `N`; or an unset of one, to which it answers `O`.
     NotFound,
     /// A value to be incremented is not a number, or the sum does not fit.
     NotANumber,

@@ -234,19 +234,21 @@ fn changed_password_is_the_only_one_from_then_on(host: &mut MailHost) {
 
 fn outage_is_not_now_to_everybody_and_over_when_it_is_over(host: &mut MailHost) {
     assert_everybody_welcome(host);
-    host.store().lose();
-    for (door, heard) in at_every_door(&host.dovecot, ALICE.user, ALICE.password) {
-        assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?}");
+    for loss in host.store().losses() {
+        host.store().lose(*loss);
+        for (door, heard) in at_every_door(&host.dovecot, ALICE.user, ALICE.password) {
+            assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?}");
+        }
+        for (door, heard) in at_every_door(&host.dovecot, ALICE.user, BOB.password) {
+            assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?}");
+        }
+        let heard = deliver(host.dovecot.addresses.lmtp, &[ALICE.user, NOBODY], MAIL);
+        assert!(heard.iter().all(|line| line.starts_with("451 ")), "{heard:?}");
+        assert_eq!(host.dovecot.lda(ALICE.user, MAIL).status.code(), Some(75), "the code for later");
+        assert_eq!(host.dovecot.doveadm(&["user", ALICE.user]).status.code(), Some(75));
+        host.store().mend(*loss);
+        assert_everybody_welcome(host);
     }
-    for (door, heard) in at_every_door(&host.dovecot, ALICE.user, BOB.password) {
-        assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?}");
-    }
-    let heard = deliver(host.dovecot.addresses.lmtp, &[ALICE.user, NOBODY], MAIL);
-    assert!(heard.iter().all(|line| line.starts_with("451 ")), "{heard:?}");
-    assert_eq!(host.dovecot.lda(ALICE.user, MAIL).status.code(), Some(75), "the code for later");
-    assert_eq!(host.dovecot.doveadm(&["user", ALICE.user]).status.code(), Some(75));
-    host.store().mend();
-    assert_everybody_welcome(host);
 }
 
 fn restart_of_gatepost_costs_nobody_a_login_or_a_session(host: &mut MailHost) {

@@ -50,17 +50,20 @@ fn users_are_found_listed_and_unknown() {
 #[test]
 fn outage_is_not_now_to_everybody_and_over_when_it_is_over() {
     let host = start();
-    host.store().lose();
-    for (user, password) in [(ALICE.user, ALICE.password), (ALICE.user, BOB.password), (NOBODY, ALICE.password)] {
-        for (door, heard) in at_every_door(&host.dovecot, user, password) {
-            assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?} for {user}");
+    for loss in host.store().losses() {
+        host.store().lose(*loss);
+        for (user, password) in [(ALICE.user, ALICE.password), (ALICE.user, BOB.password), (NOBODY, ALICE.password)] {
+            for (door, heard) in at_every_door(&host.dovecot, user, password) {
+                assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?} for {user}");
+            }
         }
+        let heard =
+            deliver(host.dovecot.addresses.lmtp, &[ALICE.user, NOBODY], "Subject: greeting\r\n\r\nGood morning.");
+        assert!(heard.iter().all(|line| line.starts_with("451 ")), "{heard:?}");
+        assert_eq!(host.dovecot.doveadm(&["user", ALICE.user]).status.code(), Some(75));
+        host.store().mend(*loss);
+        assert_eq!(Door::ImapLogin.log_in(&host.dovecot, ALICE.user, ALICE.password), Heard::Welcome);
     }
-    let heard = deliver(host.dovecot.addresses.lmtp, &[ALICE.user, NOBODY], "Subject: greeting\r\n\r\nGood morning.");
-    assert!(heard.iter().all(|line| line.starts_with("451 ")), "{heard:?}");
-    assert_eq!(host.dovecot.doveadm(&["user", ALICE.user]).status.code(), Some(75));
-    host.store().mend();
-    assert_eq!(Door::ImapLogin.log_in(&host.dovecot, ALICE.user, ALICE.password), Heard::Welcome);
 }
 
 #[test]

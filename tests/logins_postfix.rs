@@ -4,7 +4,7 @@
 
 use gatepost_harness::client::{encoded, plain, read_only_mail};
 use gatepost_harness::dovecot::{Answerer, Mailbox};
-use gatepost_harness::mailhost::{ALICE, BOB, CAROL, NOBODY};
+use gatepost_harness::mailhost::{ALICE, BOB, CAROL, Loss, NOBODY};
 use gatepost_harness::smtp::{self, exchange};
 use gatepost_harness::submission::Submission;
 
@@ -101,19 +101,21 @@ fn broken_exchange_is_refused_and_leaves_the_session_usable(host: &mut Submissio
 
 /// Postfix takes any FAIL for a wrong password, whatever its code; Dovecot's auth has nothing else to say.
 fn outage_is_temporary_unless_dovecot_answers(host: &mut Submission) {
-    host.store().lose();
-    for (user, password) in [(ALICE.user, ALICE.password), (ALICE.user, BOB.password), (NOBODY, ALICE.password)] {
-        for mechanism in ["PLAIN", "LOGIN"] {
-            let heard = host.log_in(mechanism, user, password);
-            match host.answerer() {
-                Answerer::Dovecot => assert!(heard.starts_with("535 5.7.8 "), "{user} by {mechanism}: {heard}"),
-                Answerer::Gatepost => assert_eq!(heard, NOT_NOW, "{user} by {mechanism}"),
+    for loss in host.store().losses() {
+        host.store().lose(*loss);
+        for (user, password) in [(ALICE.user, ALICE.password), (ALICE.user, BOB.password), (NOBODY, ALICE.password)] {
+            for mechanism in ["PLAIN", "LOGIN"] {
+                let heard = host.log_in(mechanism, user, password);
+                match host.answerer() {
+                    Answerer::Dovecot => assert!(heard.starts_with("535 5.7.8 "), "{user} by {mechanism}: {heard}"),
+                    Answerer::Gatepost => assert_eq!(heard, NOT_NOW, "{user} by {mechanism}"),
+                }
             }
         }
-    }
-    host.store().mend();
-    if host.answerer() == Answerer::Gatepost {
-        assert_eq!(host.log_in("PLAIN", ALICE.user, ALICE.password), ACCEPTED);
+        host.store().mend(*loss);
+        if host.answerer() == Answerer::Gatepost {
+            assert_eq!(host.log_in("PLAIN", ALICE.user, ALICE.password), ACCEPTED);
+        }
     }
 }
 
@@ -150,12 +152,12 @@ fn mail_is_delivered_to_a_mailbox_that_only_gatepost_knows(host: &mut Submission
 }
 
 fn outage_defers_mail(host: &mut Submission) {
-    host.store().lose();
+    host.store().lose(Loss::Moved);
     for recipient in [ALICE.user, NOBODY] {
         let heard = smtp::send_as_stranger(host.smtp, recipient, MAIL);
         assert!(heard.starts_with("451 4.3.0 "), "{recipient}: {heard}");
     }
-    host.store().mend();
+    host.store().mend(Loss::Moved);
     // Another recipient, since this smtpd keeps in mind what it could not resolve.
     let heard = smtp::send_as_stranger(host.smtp, BOB.user, MAIL);
     assert!(heard.starts_with("250 2.0.0 Ok: queued"), "{heard}");

@@ -1,6 +1,7 @@
 //! A mail host for one test: a Dovecot, whoever answers its logins, and the mailboxes that every test knows.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -92,24 +93,51 @@ impl MailHost {
 
 /// The file that holds the passwords of whoever answers.
 #[derive(Debug)]
-pub struct StoreFile(PathBuf);
+pub struct StoreFile {
+    path: PathBuf,
+    answerer: Answerer,
+}
+
+/// How a store is out of reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    Moved,
+    Unreadable,
+}
 
 impl StoreFile {
     pub fn of(answerer: Answerer, directory: &Path) -> Self {
-        Self(directory.join(match answerer {
+        let path = directory.join(match answerer {
             Answerer::Dovecot => "users",
             Answerer::Gatepost => "gatepost/gatepost.db",
-        }))
+        });
+        Self { path, answerer }
+    }
+
+    /// Dovecot's auth reads its passwd-file as root, whatever the mode.
+    pub fn losses(&self) -> &'static [Loss] {
+        match self.answerer {
+            Answerer::Dovecot => &[Loss::Moved],
+            Answerer::Gatepost => &[Loss::Moved, Loss::Unreadable],
+        }
     }
 
     /// Takes it away under the running answerer.
-    pub fn lose(&self) {
-        fs::rename(&self.0, self.0.with_extension("lost")).expect("cannot move the store away");
+    pub fn lose(&self, loss: Loss) {
+        match loss {
+            Loss::Moved => fs::rename(&self.path, self.path.with_extension("lost")),
+            Loss::Unreadable => fs::set_permissions(&self.path, Permissions::from_mode(0o000)),
+        }
+        .expect("cannot take the store away");
     }
 
     /// Puts it back.
-    pub fn mend(&self) {
-        fs::rename(self.0.with_extension("lost"), &self.0).expect("cannot move the store back");
+    pub fn mend(&self, loss: Loss) {
+        match loss {
+            Loss::Moved => fs::rename(self.path.with_extension("lost"), &self.path),
+            Loss::Unreadable => fs::set_permissions(&self.path, Permissions::from_mode(0o600)),
+        }
+        .expect("cannot put the store back");
     }
 }
 

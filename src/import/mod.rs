@@ -5,7 +5,7 @@
 //!
 //! Trusts: nobody's text. Whether a hash can be verified, and a field be sent, is judged by the one who makes accounts.
 //! Fails:  line by line: what cannot be an account is left out with its number and a reason.
-//! Limits: a line of 64 KiB, a million accounts.
+//! Limits: a line of 64 KiB, a million lines.
 
 pub mod passwd_file;
 mod quota;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
-use crate::account::{StoredHash, Username};
+use crate::account::{DomainName, StoredHash, Username};
 
 /// A mailbox as the file describes it.
 #[derive(Clone, Debug)]
@@ -67,19 +67,26 @@ impl fmt::Display for Twin {
 pub enum PlanError {
     #[error("cannot read the file: {0}")]
     Read(#[from] io::Error),
-    #[error("the file has more than {0} accounts; import it in parts")]
+    #[error("the file has more than {0} lines; import it in parts")]
     TooMany(usize),
     #[error("one name stands on two lines, and only one of them can have the mailbox; remove the other")]
     Twins(Vec<Twin>),
 }
 
-/// Finds the names that are equal once they are folded.
-fn require_no_twins(plan: Plan) -> Result<Plan, PlanError> {
+/// Finds the names that are equal once they are folded, on lines that become accounts and on those left out.
+fn require_no_twins(plan: Plan, default_domain: Option<&DomainName>) -> Result<Plan, PlanError> {
+    let made = plan.mailboxes.iter().map(|mailbox| (mailbox.line, mailbox.username.clone()));
+    let left_out = plan
+        .left_out
+        .iter()
+        .filter_map(|left_out| Some((left_out.line, Username::parse(&left_out.name, default_domain).ok()?)));
+    let mut named: Vec<_> = made.chain(left_out).collect();
+    named.sort_unstable();
     let mut lines = BTreeMap::new();
     let mut twins = Vec::new();
-    for mailbox in &plan.mailboxes {
-        if let Some(first) = lines.insert(&mailbox.username, mailbox.line) {
-            twins.push(Twin { username: mailbox.username.clone(), lines: [first, mailbox.line] });
+    for (line, username) in named {
+        if let Some(first) = lines.insert(username.clone(), line) {
+            twins.push(Twin { username, lines: [first, line] });
         }
     }
     if twins.is_empty() { Ok(plan) } else { Err(PlanError::Twins(twins)) }

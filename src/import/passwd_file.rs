@@ -16,7 +16,7 @@ use crate::account::{DomainName, StoredHash, Username};
 /// Longest line, in bytes.
 const LINE_LIMIT: usize = 64 * 1024;
 /// Most accounts of one file.
-const ACCOUNT_LIMIT: usize = 1_000_000;
+const LINES_LIMIT: usize = 1_000_000;
 /// How much of a name that cannot be one is repeated.
 const NAME_LIMIT: usize = 100;
 
@@ -54,11 +54,11 @@ pub fn plan(mut input: impl BufRead, reading: &Reading<'_>) -> Result<Plan, Plan
             Ok(Some(mailbox)) => plan.mailboxes.push(mailbox),
             Err(reason) => plan.left_out.push(LeftOut { line, name: name_in(&bytes), reason }),
         }
-        if plan.mailboxes.len() > ACCOUNT_LIMIT {
-            return Err(PlanError::TooMany(ACCOUNT_LIMIT));
+        if plan.mailboxes.len() + plan.left_out.len() > LINES_LIMIT {
+            return Err(PlanError::TooMany(LINES_LIMIT));
         }
     }
-    require_no_twins(plan)
+    require_no_twins(plan, reading.default_domain.as_ref())
 }
 
 fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {

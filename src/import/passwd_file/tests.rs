@@ -163,7 +163,9 @@ fn what_cannot_be_an_account_is_left_out_with_its_reason() {
 
 #[test]
 fn one_name_twice_stops_the_import() {
-    for second in ["ann:{PLAIN}b", "ANN:{PLAIN}b", "ann@Example.ORG:{PLAIN}b"] {
+    // The last would be left out for itself; which of the two has the mailbox is still not ours to say.
+    for second in ["ann:{PLAIN}b", "ANN:{PLAIN}b", "ann@Example.ORG:{PLAIN}b", "Ann:{NOSUCH}b::::::userdb_x=%{nosuch}"]
+    {
         let text = format!("ann:{{PLAIN}}a\n# comment\n{second}\n");
         match plan(text.as_bytes(), &reading()) {
             Err(PlanError::Twins(twins)) => {

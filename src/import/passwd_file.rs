@@ -15,8 +15,8 @@ use crate::account::{DomainName, StoredHash, Username};
 
 /// Longest line, in bytes.
 const LINE_LIMIT: usize = 64 * 1024;
-/// Most accounts of one file.
-const LINES_LIMIT: usize = 1_000_000;
+/// Most lines of one file that are about an account.
+const ACCOUNT_LINE_LIMIT: usize = 1_000_000;
 /// How much of a name that cannot be one is repeated.
 const NAME_LIMIT: usize = 100;
 
@@ -54,8 +54,8 @@ pub fn plan(mut input: impl BufRead, reading: &Reading<'_>) -> Result<Plan, Plan
             Ok(Some(mailbox)) => plan.mailboxes.push(mailbox),
             Err(reason) => plan.left_out.push(LeftOut { line, name: name_in(&bytes), reason }),
         }
-        if plan.mailboxes.len() + plan.left_out.len() > LINES_LIMIT {
-            return Err(PlanError::TooMany(LINES_LIMIT));
+        if plan.mailboxes.len() + plan.left_out.len() > ACCOUNT_LINE_LIMIT {
+            return Err(PlanError::TooMany(ACCOUNT_LINE_LIMIT));
         }
     }
     require_no_twins(plan, reading.default_domain.as_ref())

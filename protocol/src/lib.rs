@@ -10,11 +10,13 @@
 //! - [`dovecot`]: the auth client protocol, spoken by Dovecot's login processes, Postfix and Exim; the auth master
 //!   protocol of its mail processes; the dict protocol of its auth workers and plugins.
 //! - [`postfix`]: the lookups of Postfix.
+//! - [`poppassd`]: a webmail changes its user's password.
 
 #![warn(missing_docs)]
 
 pub mod dovecot;
 pub mod line;
+pub mod poppassd;
 pub mod postfix;
 pub mod sasl;
 mod secret;

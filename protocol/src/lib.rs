@@ -8,7 +8,7 @@
 //! - [`mod@line`]: bytes in, bounded lines out.
 //! - [`sasl`]: the PLAIN and LOGIN exchanges.
 //! - [`dovecot`]: the auth client protocol, spoken by Dovecot's login processes, Postfix and Exim; the auth master
-//!   protocol of its mail processes; the dict protocol of its auth workers and plugins.
+//!   protocol of its mail processes; the dict protocol of its auth workers and plugins; the HTTP API of its doveadm.
 //! - [`postfix`]: the lookups of Postfix.
 //! - [`poppassd`]: a webmail changes its user's password.
 

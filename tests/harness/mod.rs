@@ -9,6 +9,7 @@
 //!         the program; should another take it in between, the start fails and says so.
 
 pub mod alone;
+pub mod api;
 pub mod checker;
 pub mod client;
 mod confined;

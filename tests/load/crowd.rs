@@ -1,0 +1,116 @@
+//! Many clients at once, each changing passwords and logging in as chance will have it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use gatepost_harness::api::Api;
+use gatepost_harness::checker::{Heard, Password};
+use gatepost_harness::gatepost::Gatepost;
+use gatepost_harness::joined;
+use gatepost_harness::raw::{Connection, auth};
+
+use crate::books::{Books, name};
+
+/// Settings under which a crowd is not throttled: all its clients come from this host.
+pub(crate) const SETTINGS: &str = "failures = 1000000000\ntrusted_networks = [\"127.0.0.0/8\"]\n";
+
+/// Runs so many clients until `meanwhile` has ended.
+pub(crate) fn run<T>(clients: usize, gatepost: &Gatepost, books: &Books, meanwhile: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let crowd: Vec<_> = (0..clients)
+            .map(|number| {
+                let mut client = Client::new(number, gatepost, books);
+                let over = &over;
+                scope.spawn(move || client.run_until(over))
+            })
+            .collect();
+        // Also when that panics, or the clients would go on for ever.
+        let told = Tell(&over);
+        let came_of_it = meanwhile();
+        drop(told);
+        crowd.into_iter().for_each(joined);
+        came_of_it
+    })
+}
+
+struct Tell<'a>(&'a AtomicBool);
+
+impl Drop for Tell<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Client<'a> {
+    socket: &'a Path,
+    connection: Option<Connection>,
+    request: u32,
+    public: Api,
+    admin: Api,
+    books: &'a Books,
+    chance: Chance,
+}
+
+impl<'a> Client<'a> {
+    fn new(number: usize, gatepost: &'a Gatepost, books: &'a Books) -> Self {
+        Self {
+            socket: gatepost.path_of(if number.is_multiple_of(2) { "auth" } else { "login" }),
+            connection: None,
+            request: 0,
+            public: Api::public(gatepost),
+            admin: Api::admin(gatepost),
+            books,
+            chance: Chance(number as u64 + 1),
+        }
+    }
+
+    fn run_until(&mut self, over: &AtomicBool) {
+        while !over.load(Ordering::Relaxed) {
+            let account = self.chance.below(self.books.accounts());
+            let known = self.books.known(account);
+            match self.chance.below(100) {
+                0..8 => {
+                    self.books.change(account, known.newest, &self.public);
+                }
+                8..11 => {
+                    self.books.reset(account, &self.admin);
+                }
+                11..14 => {
+                    self.books.bring_along(account, &self.admin);
+                }
+                14..20 => self.log_in(account, known.replaced.front().copied().unwrap_or(known.newest)),
+                20..24 => self.log_in(account, known.doubtful.front().copied().unwrap_or(known.newest)),
+                24..26 => self.log_in(account, self.books.fresh()),
+                _ => self.log_in(account, known.newest),
+            }
+        }
+    }
+
+    fn log_in(&mut self, account: usize, password: Password) {
+        let path = self.socket;
+        let connection = self.connection.get_or_insert_with(|| Connection::to_auth(path, 2));
+        self.request += 1;
+        let request = self.request;
+        let heard = self.books.log_in(account, password, || {
+            connection.send(auth(request, "\trip=127.0.0.1", &name(account), &password.text()));
+            connection.line()
+        });
+        if heard == Heard::NotNow {
+            self.connection = None;
+        }
+    }
+}
+
+/// Not random at all, so that a run can be told apart from another by nothing but time.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+}

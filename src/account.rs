@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -169,6 +170,17 @@ impl From<Username> for String {
     }
 }
 
+/// The number of a row of the change log: one sequence of the whole store, never used twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RowNumber(pub u64);
+
+impl fmt::Display for RowNumber {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 /// The number of the last change-log row that took away or gave a right. It only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -227,6 +239,44 @@ pub struct Credential {
     pub hash: StoredHash,
     /// Of its own for an application password; the account's for the main one.
     pub generation: Generation,
+    pub known: Fingerprints,
+}
+
+/// 24 keyed bits of a password: enough to know it again, too few to find it out. Shown nowhere all the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 3]);
+
+impl Fingerprint {
+    #[must_use]
+    pub fn new(bits: [u8; 3]) -> Self {
+        Self(bits)
+    }
+
+    /// For the one who stores it.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Fingerprint(..)")
+    }
+}
+
+/// What is known of the text of a password, and of the one before it. It decides nothing but counting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprints {
+    pub current: Option<Fingerprint>,
+    pub previous: Option<Replaced>,
+}
+
+/// A password that is no longer right, known by its fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    pub fingerprint: Fingerprint,
+    pub at: Timestamp,
 }
 
 /// What kind of mailbox: only people have one of their own to sign in to, but all may log in.
@@ -254,6 +304,8 @@ pub struct Account {
     /// `userdb_X` overrides the userdb template; the others are passdb fields for OK and PASS.
     pub fields: BTreeMap<String, String>,
     pub generation: Generation,
+    /// The newest row of any kind about it.
+    pub changed: RowNumber,
 }
 
 impl Account {
@@ -366,8 +418,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_hash_shows_nothing() {
+    fn what_is_known_of_a_password_shows_nothing() {
         let hash = StoredHash::new("{PLAIN}hunter2".to_owned());
         assert_eq!(format!("{hash:?}"), "StoredHash(..)");
+        assert_eq!(format!("{:?}", Fingerprint::new([1, 2, 3])), "Fingerprint(..)");
     }
 }

@@ -196,7 +196,7 @@ impl ChangePassword {
         let domain = self.store.domain(&user.domain()).await?.ok_or(Conflict::NoAccount)?;
         self.store.generation(user).await?.ok_or(Conflict::NoAccount)?;
         let Prepared { hash, generated } = self.prepare(user, password, &domain.profile, moment.deadline).await?;
-        let change = Change::SetPassword { user: user.clone(), hash, expected };
+        let change = Change::SetPassword { user: user.clone(), hash, fingerprint: None, expected };
         let committed = self.store.commit(&[change], author, moment.now).await?;
         let generation = committed.generation.ok_or(Conflict::NoAccount)?;
         Ok(PasswordSet { generated, generation, receipt: committed.row })

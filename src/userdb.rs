@@ -178,7 +178,7 @@ fn short_variable<'a>(after: &'a str, username: &Username, domain: &str) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::{AccountType, Generation};
+    use crate::account::{AccountType, Generation, RowNumber};
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -194,6 +194,7 @@ mod tests {
             main_password_for_mail: true,
             fields: map(fields),
             generation: Generation(1),
+            changed: RowNumber(1),
         }
     }
 

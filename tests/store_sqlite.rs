@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use gatepost::account::{AccountType, StoredHash, Username};
 use gatepost::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
-use gatepost::store::{Author, Change, CommitError, Door, NewAccount, RowNumber, Store, StoreError};
+use gatepost::store::{Author, Change, CommitError, Door, LogStore, NewAccount, RowNumber, Store, StoreError};
 use jiff::Timestamp;
 use sqlx::{ConnectOptions, Connection, Executor};
 use tempfile::tempdir;
@@ -40,6 +40,7 @@ async fn add_ann(store: &SqliteStore) {
     let account = NewAccount {
         username: ann(),
         hash: StoredHash::new("{PLAIN}first".to_owned()),
+        fingerprint: None,
         name: None,
         quota: None,
         enabled: true,

@@ -19,6 +19,14 @@ use crate::store::{
     Store,
 };
 
+/// A domain to be made.
+#[derive(Clone, Debug)]
+pub struct DomainRequest {
+    pub name: DomainName,
+    pub profile: String,
+    pub default_quota: Option<u64>,
+}
+
 /// A mailbox to be made.
 #[derive(Debug)]
 pub struct AccountRequest {
@@ -85,13 +93,14 @@ impl Administer {
     ///
     /// # Errors
     /// Refused when it exists, or its profile does not.
-    pub async fn add_domain(&self, domain: Domain, author: &Author, now: Timestamp) -> Result<Domain, NotDone> {
-        self.require_profile(&domain.profile)?;
-        values::check_quota(domain.default_quota)?;
-        let Domain { name, profile, default_quota } = domain.clone();
-        let change = Change::AddDomain { domain: name, profile, default_quota };
-        self.store.commit(&[change], author, now).await?;
-        Ok(domain)
+    pub async fn add_domain(&self, request: DomainRequest, author: &Author, now: Timestamp) -> Result<Domain, NotDone> {
+        self.require_profile(&request.profile)?;
+        values::check_quota(request.default_quota)?;
+        let DomainRequest { name, profile, default_quota } = request.clone();
+        let committed =
+            self.store.commit(&[Change::AddDomain { domain: name, profile, default_quota }], author, now).await?;
+        let DomainRequest { name, profile, default_quota } = request;
+        Ok(Domain { name, profile, default_quota, changed: committed.row })
     }
 
     /// Changes a domain's profile, default quota, or both.
@@ -167,6 +176,7 @@ impl Administer {
         let new_account = NewAccount {
             username: request.username,
             hash,
+            fingerprint: None,
             name: request.name,
             quota: request.quota,
             enabled: request.enabled,
@@ -183,10 +193,12 @@ impl Administer {
             main_password_for_mail: new_account.main_password_for_mail,
             fields: new_account.fields.clone(),
             generation: Generation(0),
+            changed: RowNumber(0),
         };
         let committed = self.store.commit(&[Change::AddAccount(new_account)], author, moment.now).await?;
         // It is made now: whatever could fail from here on would lose the password that was generated.
         account.generation = committed.generation.unwrap_or(account.generation);
+        account.changed = committed.row;
         Ok(AccountMade { account, generated, receipt: committed.row })
     }
 
@@ -229,7 +241,7 @@ impl Administer {
     /// # Errors
     /// Refused when there is no such account.
     pub async fn log_out(&self, user: &Username, author: &Author, now: Timestamp) -> Result<LoggedOut, NotDone> {
-        let Committed { row, generation } =
+        let Committed { row, generation, .. } =
             self.store.commit(&[Change::LogOut { user: user.clone() }], author, now).await?;
         Ok(LoggedOut { generation: generation.ok_or(Conflict::NoAccount)?, receipt: row })
     }
@@ -272,9 +284,15 @@ impl Administer {
     ///
     /// # Errors
     /// Refused when there is no such account, or it has no such client.
-    pub async fn forget_client(&self, user: &Username, id: u64) -> Result<(), NotDone> {
-        self.generation(user).await?;
-        if self.store.forget_client(user, id).await? { Ok(()) } else { Err(Conflict::NoClient.into()) }
+    pub async fn forget_client(
+        &self,
+        user: &Username,
+        id: u64,
+        author: &Author,
+        now: Timestamp,
+    ) -> Result<(), NotDone> {
+        self.store.commit(&[Change::ForgetClient { user: user.clone(), id }], author, now).await?;
+        Ok(())
     }
 
     fn require_profile(&self, profile: &str) -> Result<(), Refused> {
@@ -324,6 +342,7 @@ mod tests {
             main_password_for_mail: true,
             fields: BTreeMap::new(),
             generation: Generation(1),
+            changed: RowNumber(1),
         }
     }
 

@@ -42,6 +42,7 @@ impl Upgrade {
             credential: self.credential,
             verified: self.verified,
             upgraded,
+            fingerprint: None,
             generation: self.generation,
         };
         match store.commit(&[change], &author, self.at).await {

@@ -113,7 +113,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::account::{Account, AccountType, CredentialName, Generation};
+    use crate::account::{Account, AccountType, CredentialName, Generation, RowNumber};
 
     fn cookie(byte: u8) -> Cookie {
         Cookie::new([byte; 16])
@@ -129,6 +129,7 @@ mod tests {
             main_password_for_mail: true,
             fields: BTreeMap::new(),
             generation: Generation(1),
+            changed: RowNumber(1),
         };
         let identity = Identity { account, quota: 0, credential: CredentialName::Main, generation: Generation(1) };
         Grant { identity, mechanism: "PLAIN" }

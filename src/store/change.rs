@@ -1,12 +1,11 @@
-//! A row of the change log, what may stand in one, and which kinds raise the generation: said here and only here.
+//! What may be written to the store: each change becomes one row of the change log, in the same transaction.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-
-use crate::account::{AccountType, CredentialName, DomainName, Generation, Origin, StoredHash, Username};
+use super::log::{ChangeKind, EVERYONE};
+use super::token::{Token, TokenDigest};
+use crate::account::{AccountType, CredentialName, DomainName, Fingerprint, Generation, StoredHash, Username};
 
 /// One write to the store. Every one becomes one row of the log, in the same transaction.
 #[derive(Clone, Debug)]
@@ -47,6 +46,8 @@ pub enum Change {
     SetPassword {
         user: Username,
         hash: StoredHash,
+        /// Of what is set now; the one that was known until now is kept as the previous one.
+        fingerprint: Option<Fingerprint>,
         expected: Option<Generation>,
     },
     /// Replaces exactly the string that was verified, at the generation it was read with, or is dropped.
@@ -55,11 +56,14 @@ pub enum Change {
         credential: CredentialName,
         verified: StoredHash,
         upgraded: StoredHash,
+        fingerprint: Option<Fingerprint>,
         generation: Generation,
     },
     LogOut {
         user: Username,
     },
+    /// One row for all accounts there are.
+    LogOutEveryone,
     Disable {
         user: Username,
     },
@@ -74,6 +78,15 @@ pub enum Change {
     RemoveAccount {
         user: Username,
     },
+    /// Takes a client off the list. Nothing that it was granted ends.
+    ForgetClient {
+        user: Username,
+        id: u64,
+    },
+    AddToken(Token, TokenDigest),
+    RevokeToken {
+        name: String,
+    },
 }
 
 /// An account to be made, with its main password.
@@ -81,6 +94,7 @@ pub enum Change {
 pub struct NewAccount {
     pub username: Username,
     pub hash: StoredHash,
+    pub fingerprint: Option<Fingerprint>,
     pub name: Option<String>,
     pub quota: Option<u64>,
     pub enabled: bool,
@@ -104,22 +118,25 @@ impl Change {
             Self::SetPassword { .. } => ChangeKind::PasswordSet,
             Self::UpgradeHash { .. } => ChangeKind::HashUpgraded,
             Self::LogOut { .. } => ChangeKind::LoggedOut,
+            Self::LogOutEveryone => ChangeKind::EveryoneLoggedOut,
             Self::Disable { .. } => ChangeKind::Disabled,
             Self::Enable { .. } => ChangeKind::Enabled,
             Self::SetMainPasswordForMail { on: true, .. } => ChangeKind::MainPasswordForMailOn,
             Self::SetMainPasswordForMail { on: false, .. } => ChangeKind::MainPasswordForMailOff,
             Self::RemoveAccount { .. } => ChangeKind::AccountRemoved,
+            Self::ForgetClient { .. } => ChangeKind::ClientForgotten,
+            Self::AddToken(..) => ChangeKind::TokenAdded,
+            Self::RevokeToken { .. } => ChangeKind::TokenRevoked,
         }
     }
 
-    /// What the row is about: a full address, or a bare domain.
     #[must_use]
-    pub fn subject(&self) -> &str {
+    pub fn subject(&self) -> Subject<'_> {
         match self {
             Self::AddDomain { domain, .. } | Self::SetDomain { domain, .. } | Self::RemoveDomain { domain } => {
-                domain.as_str()
+                Subject::Domain(domain)
             }
-            Self::AddAccount(account) => account.username.as_str(),
+            Self::AddAccount(account) => Subject::Account(&account.username),
             Self::SetName { user, .. }
             | Self::SetQuota { user, .. }
             | Self::SetType { user, .. }
@@ -130,7 +147,11 @@ impl Change {
             | Self::Disable { user }
             | Self::Enable { user }
             | Self::SetMainPasswordForMail { user, .. }
-            | Self::RemoveAccount { user } => user.as_str(),
+            | Self::RemoveAccount { user }
+            | Self::ForgetClient { user, .. } => Subject::Account(user),
+            Self::LogOutEveryone => Subject::Everyone,
+            Self::AddToken(token, _) => Subject::Token(&token.name),
+            Self::RevokeToken { name } => Subject::Token(name),
         }
     }
 
@@ -144,163 +165,24 @@ impl Change {
     }
 }
 
-/// The kind of a row, as it stands in the log and in a receipt's `reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChangeKind {
-    DomainAdded,
-    DomainSet,
-    DomainRemoved,
-    AccountAdded,
-    NameSet,
-    QuotaSet,
-    TypeSet,
-    FieldsSet,
-    PasswordSet,
-    HashUpgraded,
-    LoggedOut,
-    Disabled,
-    Enabled,
-    MainPasswordForMailOn,
-    MainPasswordForMailOff,
-    AccountRemoved,
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    Account(&'a Username),
+    Domain(&'a DomainName),
+    Token(&'a str),
+    Everyone,
 }
 
-impl ChangeKind {
-    const ALL: [(Self, &'static str); 16] = [
-        (Self::DomainAdded, "domain-added"),
-        (Self::DomainSet, "domain-set"),
-        (Self::DomainRemoved, "domain-removed"),
-        (Self::AccountAdded, "account-added"),
-        (Self::NameSet, "name-set"),
-        (Self::QuotaSet, "quota-set"),
-        (Self::TypeSet, "type-set"),
-        (Self::FieldsSet, "fields-set"),
-        (Self::PasswordSet, "password-set"),
-        (Self::HashUpgraded, "hash-upgraded"),
-        (Self::LoggedOut, "logged-out"),
-        (Self::Disabled, "disabled"),
-        (Self::Enabled, "enabled"),
-        (Self::MainPasswordForMailOn, "main-password-for-mail-on"),
-        (Self::MainPasswordForMailOff, "main-password-for-mail-off"),
-        (Self::AccountRemoved, "account-removed"),
-    ];
-
-    /// Whether the row takes away or gives a right, so that what was granted before it is void.
+impl<'a> Subject<'a> {
+    /// As it stands in the log: a full address, a bare domain, `token:NAME`, or [`EVERYONE`].
     #[must_use]
-    pub fn raises_generation(self) -> bool {
+    pub fn text(self) -> Cow<'a, str> {
         match self {
-            Self::AccountAdded
-            | Self::PasswordSet
-            | Self::LoggedOut
-            | Self::Disabled
-            | Self::Enabled
-            | Self::MainPasswordForMailOn
-            | Self::MainPasswordForMailOff
-            | Self::AccountRemoved => true,
-            Self::DomainAdded
-            | Self::DomainSet
-            | Self::DomainRemoved
-            | Self::NameSet
-            | Self::QuotaSet
-            | Self::TypeSet
-            | Self::FieldsSet
-            | Self::HashUpgraded => false,
+            Self::Account(user) => user.as_str().into(),
+            Self::Domain(domain) => domain.as_str().into(),
+            Self::Token(name) => format!("token:{name}").into(),
+            Self::Everyone => EVERYONE.into(),
         }
-    }
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("unknown", |(_, text)| text)
-    }
-
-    /// The kind that [`Self::as_str`] wrote.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, known)| *known == text).map(|(kind, _)| *kind)
-    }
-}
-
-impl fmt::Display for ChangeKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// Through which door a change came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Door {
-    Api,
-    Command,
-    Import,
-    Login,
-}
-
-impl Door {
-    const ALL: [(Self, &'static str); 4] =
-        [(Self::Api, "api"), (Self::Command, "command"), (Self::Import, "import"), (Self::Login, "login")];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(door, _)| *door == self).map_or("unknown", |(_, text)| text)
-    }
-
-    /// The door that [`Self::as_str`] wrote.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, known)| *known == text).map(|(door, _)| *door)
-    }
-}
-
-/// Who makes a change, through which door, from where.
-#[derive(Clone, Debug)]
-pub struct Author {
-    /// `uid:0`, a full address, or the name of a token.
-    pub who: String,
-    pub door: Door,
-    pub origin: Option<Origin>,
-}
-
-/// The number of a row: one sequence of the whole store, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RowNumber(pub u64);
-
-/// A row as it stands in the log.
-#[derive(Clone, Debug)]
-pub struct Row {
-    pub number: RowNumber,
-    pub subject: String,
-    pub credential: Option<CredentialName>,
-    pub kind: ChangeKind,
-    pub who: String,
-    pub door: Door,
-    pub origin: Option<String>,
-    pub at: Timestamp,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_is_read_back_as_it_was_written() {
-        for (kind, text) in ChangeKind::ALL {
-            assert_eq!(ChangeKind::parse(kind.as_str()), Some(kind));
-            assert_eq!(serde_json::to_string(&kind).ok(), Some(format!("\"{text}\"")));
-        }
-        for (door, text) in Door::ALL {
-            assert_eq!(Door::parse(door.as_str()), Some(door));
-            assert_eq!(serde_json::to_string(&door).ok(), Some(format!("\"{text}\"")));
-        }
-    }
-
-    #[test]
-    fn only_rights_raise_the_generation() {
-        assert!(ChangeKind::PasswordSet.raises_generation());
-        assert!(ChangeKind::Enabled.raises_generation());
-        assert!(!ChangeKind::HashUpgraded.raises_generation());
-        assert!(!ChangeKind::QuotaSet.raises_generation());
     }
 }

@@ -41,15 +41,14 @@ pub struct Client {
     pub logins: u64,
 }
 
-/// The clients of each account; of too many those go that were not seen for longest.
+/// The clients of each account; of too many those go that were not seen for longest. One is forgotten by
+/// [`Store::commit`](super::Store::commit).
 #[async_trait]
 pub trait ClientStore {
     /// Last seen first.
     async fn clients(&self, user: &Username) -> Result<Vec<Client>, StoreError>;
     /// The client as it is known now; `None` when there is no such account.
     async fn record_client(&self, sighting: &Sighting) -> Result<Option<Client>, StoreError>;
-    /// Whether the account had such a client.
-    async fn forget_client(&self, user: &Username, id: u64) -> Result<bool, StoreError>;
 }
 
 impl Sighting {

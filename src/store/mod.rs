@@ -1,25 +1,33 @@
 //! Store: the verbs that the use cases need of a database, and what each promises.
 //!
-//! Every write goes through [`Store::commit`], which changes the account and appends the rows of the change log in one
-//! transaction: a reader sees both or neither.
+//! Every change goes through [`Store::commit`], which makes it and appends the rows of the change log in one
+//! transaction: a reader sees both or neither. What else is written is bookkeeping: logins, clients, dict keys,
+//! fingerprints, how far a row was delivered.
 //!
 //! Trusts: nobody's text; names and numbers arrive parsed.
 //! Fails:  with [`StoreError`], which always means "not now", or with a [`Conflict`], which is an answer.
 
 pub mod change;
 pub mod client;
+pub mod delivery;
 pub mod dict;
+pub mod log;
 pub mod sqlite;
+pub mod token;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::account::{Account, Credential, CredentialName, DomainName, Generation, Username};
+use crate::account::{Account, Credential, CredentialName, DomainName, Fingerprint, Generation, Username};
 
-pub use change::{Author, Change, ChangeKind, Door, NewAccount, Row, RowNumber};
-pub use client::{Client, Sighting};
+pub use crate::account::RowNumber;
+pub use change::{Change, NewAccount, Subject};
+pub use client::{Client, ClientStore, Sighting};
+pub use delivery::{Delivery, DeliveryStore, Raised, Step, StepKind, StepState};
+pub use log::{AuditFilter, Author, ChangeKind, Door, EVERYONE, LogStore, Row};
+pub use token::{Role, Token, TokenDigest, TokenStore};
 
 /// The store could not answer. Never a verdict: whoever hears it says "not now".
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +53,10 @@ pub enum Conflict {
     DomainInUse,
     #[error("the account has no such client")]
     NoClient,
+    #[error("there is no such token; `gatepost token list` shows those there are")]
+    NoToken,
+    #[error("the token exists already")]
+    TokenExists,
     /// Somebody else changed it first.
     #[error("the account was changed meanwhile")]
     Moved,
@@ -67,6 +79,8 @@ pub struct Domain {
     pub profile: String,
     /// In bytes, for accounts without a quota of their own; `None` and 0 are no limit.
     pub default_quota: Option<u64>,
+    /// The newest row about it.
+    pub changed: RowNumber,
 }
 
 /// An account with what is needed to judge a login to it, all of one moment.
@@ -88,11 +102,13 @@ pub struct AccountPage {
     pub limit: u32,
 }
 
-/// A committed change: the number of its last row, and the account's generation after it.
+/// A committed change: its last row, and the account's generation after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
     pub row: RowNumber,
-    /// `None` for a domain's change and for a removed account.
+    /// The last of its rows that raised a generation: the one whose delivery is to be waited for.
+    pub raised: Option<RowNumber>,
+    /// `None` where there is no account, or not one alone: of a domain, a token, everyone, a removed account.
     pub generation: Option<Generation>,
 }
 
@@ -118,7 +134,7 @@ pub enum LoginOutcome {
 
 /// What the rest of gatepost may ask of a database.
 #[async_trait]
-pub trait Store: client::ClientStore + dict::DictStore + Debug + Send + Sync {
+pub trait Store: LogStore + DeliveryStore + TokenStore + ClientStore + dict::DictStore + Debug + Send + Sync {
     async fn domains(&self) -> Result<Vec<Domain>, StoreError>;
     async fn domain(&self, name: &DomainName) -> Result<Option<Domain>, StoreError>;
 
@@ -132,8 +148,14 @@ pub trait Store: client::ClientStore + dict::DictStore + Debug + Send + Sync {
 
     /// All of the changes, in order, or none; one row of the log for each. They concern one subject.
     async fn commit(&self, changes: &[Change], author: &Author, now: Timestamp) -> Result<Committed, CommitError>;
-    /// Rows with a higher number than `after`, oldest first.
-    async fn changes_since(&self, after: RowNumber, limit: u32) -> Result<Vec<Row>, StoreError>;
+    /// Takes down the fingerprint of a password that was right at that generation of its; at any other, nothing.
+    async fn remember_fingerprint(
+        &self,
+        user: &Username,
+        credential: CredentialName,
+        generation: Generation,
+        fingerprint: Fingerprint,
+    ) -> Result<(), StoreError>;
 
     /// All of it in one write: the attempts, and the clients behind those that were accepted. What was tried with an
     /// account that is gone is not kept.

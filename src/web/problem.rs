@@ -146,6 +146,8 @@ impl From<Conflict> for Problem {
             Conflict::DomainExists => (StatusCode::CONFLICT, "domain-exists"),
             Conflict::DomainInUse => (StatusCode::CONFLICT, "domain-in-use"),
             Conflict::NoClient => (StatusCode::NOT_FOUND, "no-client"),
+            Conflict::NoToken => (StatusCode::NOT_FOUND, "no-token"),
+            Conflict::TokenExists => (StatusCode::CONFLICT, "token-exists"),
             Conflict::Moved => (StatusCode::CONFLICT, "moved"),
         };
         Self::new(status, code, conflict.to_string())

@@ -1,6 +1,6 @@
 //! What each call does, and how it says no.
 
-use gatepost::store::{ChangeKind, Door, RowNumber, Store as _};
+use gatepost::store::{ChangeKind, Door, LogStore as _, RowNumber, Store as _};
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Executor as _};
 

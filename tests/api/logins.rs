@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use gatepost::listen::Peer;
-use gatepost::store::{ChangeKind, RowNumber, Store as _};
+use gatepost::store::{ChangeKind, LogStore as _, RowNumber};
 use gatepost::web::Surface;
 use serde_json::{Value, json};
 

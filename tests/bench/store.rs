@@ -33,6 +33,7 @@ pub(crate) async fn fill(path: &Path, accounts: usize, hash: &str) -> Outcome<()
         let account = NewAccount {
             username: Username::parse(&user, None)?,
             hash: StoredHash::new(hash.to_owned()),
+            fingerprint: None,
             name: None,
             quota: None,
             enabled: true,

@@ -4,22 +4,20 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gatepost::account::{AccountType, CredentialName, Generation, Origin, Username};
+use gatepost::account::{Account, AccountType, CredentialName, DomainName, Generation, Origin, Username};
 use gatepost::store::{
-    AccountPage, Author, Change, ChangeKind, CommitError, Conflict, Domain, Door, LoginEntry, LoginOutcome, NewAccount,
-    RowNumber, Store,
+    AccountPage, Author, Change, ChangeKind, CommitError, Committed, Conflict, Domain, Door, LoginEntry, LoginOutcome,
+    NewAccount, RowNumber, Store,
 };
 
 use crate::sample::{add_domain, at, author, commit, hash, new_account, try_commit, user, with_ann};
 
 pub(crate) async fn an_account_is_read_as_it_was_added(store: &dyn Store) {
-    let domain = Domain {
-        name: "example.org".parse().expect("a valid domain"),
-        profile: "nist".to_owned(),
-        default_quota: Some(u64::MAX),
-    };
-    let Domain { name, profile, default_quota } = domain.clone();
-    commit(store, Change::AddDomain { domain: name.clone(), profile, default_quota }).await;
+    let name: DomainName = "example.org".parse().expect("a valid domain");
+    let (profile, default_quota) = ("nist".to_owned(), Some(u64::MAX));
+    let add = Change::AddDomain { domain: name.clone(), profile: profile.clone(), default_quota };
+    let changed = commit(store, add).await.row;
+    let domain = Domain { name: name.clone(), profile, default_quota, changed };
     let added = NewAccount {
         name: Some("Ann Önning".to_owned()),
         quota: Some(2 << 30),
@@ -29,7 +27,8 @@ pub(crate) async fn an_account_is_read_as_it_was_added(store: &dyn Store) {
         fields: [("userdb_home".to_owned(), "/srv/\"ann\"\n".to_owned()), ("nodelay".to_owned(), String::new())].into(),
         ..new_account("ann@example.org")
     };
-    let generation = commit(store, Change::AddAccount(added.clone())).await.generation;
+    let committed = commit(store, Change::AddAccount(added.clone())).await;
+    let generation = committed.generation;
 
     let record = store.login_record(&added.username).await.expect("a store").expect("a record");
     assert_eq!(record.domain, domain);
@@ -45,6 +44,7 @@ pub(crate) async fn an_account_is_read_as_it_was_added(store: &dyn Store) {
     assert_eq!(account.main_password_for_mail, added.main_password_for_mail);
     assert_eq!(account.fields, added.fields);
     assert_eq!(Some(account.generation), generation);
+    assert_eq!(account.changed, committed.row);
     let [credential] = record.credentials.as_slice() else { panic!("one credential, not {:?}", record.credentials) };
     assert_eq!(credential.name, CredentialName::Main);
     assert_eq!(credential.hash, added.hash);
@@ -58,32 +58,33 @@ pub(crate) async fn each_change_changes_what_it_names_and_nothing_else(store: &d
     let fields: std::collections::BTreeMap<_, _> = [("userdb_uid".to_owned(), "5000".to_owned())].into();
     let mut expected = store.account(&ann).await.expect("a store").expect("Ann");
 
-    commit(store, Change::SetName { user: ann.clone(), name: Some("Ann".to_owned()) }).await;
+    expected.changed = commit(store, Change::SetName { user: ann.clone(), name: Some("Ann".to_owned()) }).await.row;
     expected.name = Some("Ann".to_owned());
     assert_eq!(store.account(&ann).await.expect("a store").as_ref(), Some(&expected));
 
-    commit(store, Change::SetQuota { user: ann.clone(), quota: Some(7) }).await;
+    expected.changed = commit(store, Change::SetQuota { user: ann.clone(), quota: Some(7) }).await.row;
     expected.quota = Some(7);
     assert_eq!(store.account(&ann).await.expect("a store").as_ref(), Some(&expected));
 
-    commit(store, Change::SetType { user: ann.clone(), account_type: AccountType::Service }).await;
+    expected.changed =
+        commit(store, Change::SetType { user: ann.clone(), account_type: AccountType::Service }).await.row;
     expected.account_type = AccountType::Service;
     assert_eq!(store.account(&ann).await.expect("a store").as_ref(), Some(&expected));
 
-    commit(store, Change::SetFields { user: ann.clone(), fields: fields.clone() }).await;
+    expected.changed = commit(store, Change::SetFields { user: ann.clone(), fields: fields.clone() }).await.row;
     expected.fields = fields;
     assert_eq!(store.account(&ann).await.expect("a store").as_ref(), Some(&expected));
 
-    expected.generation = raised(commit(store, Change::Disable { user: ann.clone() }).await.generation);
+    raise(&mut expected, commit(store, Change::Disable { user: ann.clone() }).await);
     expected.enabled = false;
     assert_eq!(store.account(&ann).await.expect("a store").as_ref(), Some(&expected));
 
-    expected.generation = raised(commit(store, Change::Enable { user: ann.clone() }).await.generation);
+    raise(&mut expected, commit(store, Change::Enable { user: ann.clone() }).await);
     expected.enabled = true;
     assert_eq!(store.account(&ann).await.expect("a store").as_ref(), Some(&expected));
 
     let off = Change::SetMainPasswordForMail { user: ann.clone(), on: false };
-    expected.generation = raised(commit(store, off).await.generation);
+    raise(&mut expected, commit(store, off).await);
     expected.main_password_for_mail = false;
     assert_eq!(store.account(&ann).await.expect("a store").as_ref(), Some(&expected));
 
@@ -101,10 +102,15 @@ pub(crate) async fn each_change_changes_what_it_names_and_nothing_else(store: &d
         (set(None, Some(None)), "nist", None),
     ];
     for (change, profile, default_quota) in steps {
-        commit(store, change).await;
-        let expected = Domain { name: domain(), profile: profile.to_owned(), default_quota };
+        let changed = commit(store, change).await.row;
+        let expected = Domain { name: domain(), profile: profile.to_owned(), default_quota, changed };
         assert_eq!(store.domain(&domain()).await.expect("a store"), Some(expected));
     }
+}
+
+fn raise(account: &mut Account, committed: Committed) {
+    account.generation = raised(committed.generation);
+    account.changed = committed.row;
 }
 
 fn raised(generation: Option<Generation>) -> Generation {
@@ -115,7 +121,7 @@ pub(crate) async fn only_rights_raise_the_generation(store: &dyn Store) {
     let (ann, mut generation) = with_ann(store).await;
     let changes = [
         Change::SetName { user: ann.clone(), name: None },
-        Change::SetPassword { user: ann.clone(), hash: hash("second"), expected: None },
+        Change::SetPassword { user: ann.clone(), hash: hash("second"), fingerprint: None, expected: None },
         Change::SetQuota { user: ann.clone(), quota: None },
         Change::LogOut { user: ann.clone() },
         Change::SetType { user: ann.clone(), account_type: AccountType::Person },
@@ -142,7 +148,8 @@ pub(crate) async fn a_commit_of_several_changes_is_all_or_nothing(store: &dyn St
     let before = store.account(&ann).await.expect("a store");
     let rows = store.changes_since(RowNumber(0), 100).await.expect("a store").len();
     let renamed = Change::SetName { user: ann.clone(), name: Some("Ann".to_owned()) };
-    let password = |expected| Change::SetPassword { user: ann.clone(), hash: hash("second"), expected };
+    let password =
+        |expected| Change::SetPassword { user: ann.clone(), hash: hash("second"), fingerprint: None, expected };
 
     let refused = [renamed.clone(), password(Some(Generation(generation.0 + 1)))];
     let result = store.commit(&refused, &author(), at(1)).await;
@@ -195,6 +202,7 @@ pub(crate) async fn conflicts_are_told_apart(store: &dyn Store) {
         credential: CredentialName::Main,
         verified: hash("other"),
         upgraded: hash("better"),
+        fingerprint: None,
         generation,
     };
     let cases = [
@@ -205,7 +213,10 @@ pub(crate) async fn conflicts_are_told_apart(store: &dyn Store) {
         (Change::RemoveDomain { domain: domain("example.net") }, Conflict::NoDomain),
         (Change::SetDomain { domain: domain("example.net"), profile: None, default_quota: None }, Conflict::NoDomain),
         (Change::SetName { user: nobody(), name: None }, Conflict::NoAccount),
-        (Change::SetPassword { user: nobody(), hash: hash("x"), expected: None }, Conflict::NoAccount),
+        (
+            Change::SetPassword { user: nobody(), hash: hash("x"), fingerprint: None, expected: None },
+            Conflict::NoAccount,
+        ),
         (Change::LogOut { user: nobody() }, Conflict::NoAccount),
         (Change::Disable { user: nobody() }, Conflict::NoAccount),
         (Change::RemoveAccount { user: nobody() }, Conflict::NoAccount),
@@ -230,8 +241,12 @@ pub(crate) async fn of_two_changes_with_one_expectation_one_wins(store: &dyn Sto
     let (ann, mut generation) = with_ann(store).await;
     for round in 0..20 {
         let texts = [format!("left {round}"), format!("right {round}")];
-        let change =
-            |text: &str| Change::SetPassword { user: ann.clone(), hash: hash(text), expected: Some(generation) };
+        let change = |text: &str| Change::SetPassword {
+            user: ann.clone(),
+            hash: hash(text),
+            fingerprint: None,
+            expected: Some(generation),
+        };
         let results = tokio::join!(try_commit(store, change(&texts[0])), try_commit(store, change(&texts[1])));
         let (winner, committed) = match results {
             (Ok(committed), Err(CommitError::Conflict(Conflict::Moved))) => (0, committed),
@@ -255,10 +270,11 @@ pub(crate) async fn an_upgraded_hash_is_dropped_after_a_change(store: &dyn Store
         credential: CredentialName::Main,
         verified: hash("first"),
         upgraded: hash("upgraded"),
+        fingerprint: None,
         generation,
     };
     // The same password set again: the string is equal, but it was verified for what held before.
-    let again = Change::SetPassword { user: ann.clone(), hash: hash("first"), expected: None };
+    let again = Change::SetPassword { user: ann.clone(), hash: hash("first"), fingerprint: None, expected: None };
     let current = raised(commit(store, again).await.generation);
     let dropped = try_commit(store, upgrade(generation)).await;
     assert!(matches!(dropped, Err(CommitError::Conflict(Conflict::Moved))), "{dropped:?}");
@@ -280,7 +296,8 @@ pub(crate) async fn hash_and_generation_are_of_one_moment(store: &dyn Store) {
         let mut written = HashMap::from([(first, hash("first"))]);
         for turn in 0..turns {
             let text = hash(&format!("turn {turn}"));
-            let change = Change::SetPassword { user: ann.clone(), hash: text.clone(), expected: None };
+            let change =
+                Change::SetPassword { user: ann.clone(), hash: text.clone(), fingerprint: None, expected: None };
             written.insert(raised(commit(store, change).await.generation), text);
         }
         done.store(true, Ordering::Relaxed);
@@ -311,6 +328,7 @@ pub(crate) async fn the_log_says_who_did_what_through_which_door(store: &dyn Sto
         credential: CredentialName::Main,
         verified: hash("first"),
         upgraded: hash("upgraded"),
+        fingerprint: None,
         generation,
     };
     let committed = store.commit(&[upgrade], &author, at(77)).await.expect("it fits");

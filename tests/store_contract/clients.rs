@@ -1,9 +1,9 @@
 //! Promises about the programs and browsers that an account is used with.
 
 use gatepost::account::{CredentialName, Username};
-use gatepost::store::{Change, Client, Sighting, Store};
+use gatepost::store::{Change, ChangeKind, Client, CommitError, Conflict, RowNumber, Sighting, Store};
 
-use crate::sample::{at, commit, new_account, user, with_ann};
+use crate::sample::{at, commit, new_account, try_commit, user, with_ann};
 
 fn sighting(user: &Username, second: i64) -> Sighting {
     Sighting {
@@ -103,16 +103,26 @@ pub(crate) async fn of_too_many_clients_those_go_that_were_not_seen_for_longest(
 }
 
 pub(crate) async fn a_forgotten_client_is_gone_and_its_number_with_it(store: &dyn Store) {
-    let (ann, _) = with_ann(store).await;
+    let (ann, generation) = with_ann(store).await;
     commit(store, Change::AddAccount(new_account("bob@example.org"))).await;
     let client = record(store, &sighting(&ann, 1)).await;
-    let forget = async |name: &str, id| store.forget_client(&user(name), id).await.expect("a store");
-    assert!(!forget("bob@example.org", client.id).await, "it is Ann's");
-    assert!(!forget("ann@example.org", u64::MAX).await);
+    let forget = async |name: &str, id| try_commit(store, Change::ForgetClient { user: user(name), id }).await;
+    let refused = [
+        ("bob@example.org", client.id, Conflict::NoClient),
+        ("ann@example.org", u64::MAX, Conflict::NoClient),
+        ("nobody@example.org", client.id, Conflict::NoAccount),
+    ];
+    for (name, id, expected) in refused {
+        let result = forget(name, id).await;
+        assert!(matches!(result, Err(CommitError::Conflict(conflict)) if conflict == expected), "{name}: {result:?}");
+    }
     assert_eq!(clients(store, &ann).await, std::slice::from_ref(&client));
-    assert!(forget("ann@example.org", client.id).await);
-    assert!(!forget("ann@example.org", client.id).await);
+    let committed = forget("ann@example.org", client.id).await.expect("it is hers");
+    assert_eq!((committed.generation, committed.raised), (Some(generation), None), "nobody is logged out by it");
+    assert!(forget("ann@example.org", client.id).await.is_err(), "a second time");
     assert_eq!(clients(store, &ann).await, []);
+    let row = store.changes_since(RowNumber(committed.row.0 - 1), 1).await.expect("a store").pop().expect("its row");
+    assert_eq!((row.kind, row.subject.as_str()), (ChangeKind::ClientForgotten, "ann@example.org"));
 
     let again = record(store, &sighting(&ann, 2)).await;
     assert!(again.id > client.id);

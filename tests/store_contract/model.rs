@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use gatepost::account::{Account, AccountType, CredentialName, DomainName, Generation, StoredHash, Username};
-use gatepost::store::{AccountPage, Change, CommitError, Conflict, Domain, NewAccount, RowNumber, Store};
+use gatepost::account::{
+    Account, AccountType, CredentialName, DomainName, Fingerprint, Fingerprints, Generation, Replaced, StoredHash,
+    Username,
+};
+use gatepost::store::{AccountPage, Change, CommitError, Conflict, NewAccount, RowNumber, Store};
+use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::sample::{at, author, hash, new_account};
+use crate::sample::{author, hash, new_account};
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// A change of which the tests know everything but the generation, which only the store can say.
 #[derive(Clone, Debug)]
 enum Step {
     Ready(Change),
-    SetPassword { hash: StoredHash, current: bool },
-    UpgradeHash { verified: StoredHash, upgraded: StoredHash, current: bool },
+    SetPassword { hash: StoredHash, fingerprint: Option<Fingerprint>, current: bool },
+    UpgradeHash { verified: StoredHash, upgraded: StoredHash, fingerprint: Option<Fingerprint>, current: bool },
 }
 
 #[derive(Clone, Debug)]
@@ -27,14 +33,20 @@ fn hashes() -> impl Strategy<Value = StoredHash> {
     prop_oneof![Just("a"), Just("b"), Just("c")].prop_map(hash)
 }
 
+fn fingerprints() -> impl Strategy<Value = Option<Fingerprint>> {
+    prop::option::of((0_u8..3).prop_map(|bits| Fingerprint::new([bits; 3])))
+}
+
 fn steps(user: Username) -> impl Strategy<Value = Step> {
     let ready = |change: Change| Just(Step::Ready(change)).boxed();
     let account = user.clone();
     prop_oneof![
-        4 => (hashes(), any::<bool>(), any::<Option<u64>>()).prop_map(move |(hash, enabled, quota)| {
-            let account = NewAccount { username: account.clone(), hash, enabled, quota, ..new_account("ann@a.example") };
-            Step::Ready(Change::AddAccount(account))
-        }),
+        4 => (hashes(), fingerprints(), any::<bool>(), any::<Option<u64>>())
+            .prop_map(move |(hash, fingerprint, enabled, quota)| {
+                let username = account.clone();
+                let account = NewAccount { username, hash, fingerprint, enabled, quota, ..new_account("ann@a.example") };
+                Step::Ready(Change::AddAccount(account))
+            }),
         2 => ready(Change::RemoveAccount { user: user.clone() }),
         2 => ready(Change::LogOut { user: user.clone() }),
         2 => ready(Change::Disable { user: user.clone() }),
@@ -44,9 +56,11 @@ fn steps(user: Username) -> impl Strategy<Value = Step> {
         1 => ready(Change::SetType { user: user.clone(), account_type: AccountType::Service }),
         1 => ready(Change::SetName { user: user.clone(), name: Some("Somebody".to_owned()) }),
         1 => ready(Change::SetFields { user, fields: [("userdb_uid".to_owned(), "1".to_owned())].into() }),
-        4 => (hashes(), prop::bool::weighted(0.8)).prop_map(|(hash, current)| Step::SetPassword { hash, current }),
-        4 => (hashes(), hashes(), prop::bool::weighted(0.8))
-            .prop_map(|(verified, upgraded, current)| Step::UpgradeHash { verified, upgraded, current }),
+        4 => (hashes(), fingerprints(), prop::bool::weighted(0.8))
+            .prop_map(|(hash, fingerprint, current)| Step::SetPassword { hash, fingerprint, current }),
+        4 => (hashes(), hashes(), fingerprints(), prop::bool::weighted(0.8)).prop_map(
+            |(verified, upgraded, fingerprint, current)| Step::UpgradeHash { verified, upgraded, fingerprint, current }
+        ),
     ]
 }
 
@@ -62,6 +76,7 @@ fn account_commits() -> impl Strategy<Value = Commit> {
 struct Kept {
     account: Account,
     hash: StoredHash,
+    known: Fingerprints,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,11 +89,11 @@ impl Model {
         if let Change::AddAccount(new) = change {
             return self.add(new, row, domain);
         }
-        let user: Username = change.subject().parse().expect("a name");
+        let user: Username = change.subject().text().parse().expect("a name");
         if matches!(change, Change::RemoveAccount { .. }) {
             return self.accounts.remove(&user).map(drop).ok_or(Conflict::NoAccount);
         }
-        let Kept { account, hash } = self.accounts.get_mut(&user).ok_or(Conflict::NoAccount)?;
+        let Kept { account, hash, known } = self.accounts.get_mut(&user).ok_or(Conflict::NoAccount)?;
         match change.clone() {
             Change::SetName { name, .. } => account.name = name,
             Change::SetType { account_type, .. } => account.account_type = account_type,
@@ -90,18 +105,28 @@ impl Model {
             Change::SetPassword { expected, .. } if expected.is_some_and(|expected| expected != account.generation) => {
                 return Err(Conflict::Moved);
             }
-            Change::SetPassword { hash: new, .. } => *hash = new,
+            Change::SetPassword { hash: new, fingerprint, .. } => {
+                *hash = new;
+                let before = std::mem::replace(&mut known.current, fingerprint);
+                if let Some(before) = before.filter(|_| before != fingerprint) {
+                    known.previous = Some(Replaced { fingerprint: before, at: NOW });
+                }
+            }
             Change::UpgradeHash { verified, generation, .. }
                 if verified != *hash || generation != account.generation =>
             {
                 return Err(Conflict::Moved);
             }
-            Change::UpgradeHash { upgraded, .. } => *hash = upgraded,
+            Change::UpgradeHash { upgraded, fingerprint, .. } => {
+                *hash = upgraded;
+                known.current = fingerprint.or(known.current);
+            }
             other => panic!("no step makes {other:?}"),
         }
         if change.kind().raises_generation() {
             account.generation = Generation(row.0);
         }
+        account.changed = row;
         Ok(())
     }
 
@@ -112,9 +137,17 @@ impl Model {
         if self.accounts.contains_key(&new.username) {
             return Err(Conflict::AccountExists);
         }
-        let NewAccount { username, hash, name, quota, enabled, account_type, main_password_for_mail, fields } =
-            new.clone();
-        let generation = Generation(row.0);
+        let NewAccount {
+            username,
+            hash,
+            fingerprint,
+            name,
+            quota,
+            enabled,
+            account_type,
+            main_password_for_mail,
+            fields,
+        } = new.clone();
         let account = Account {
             username: username.clone(),
             name,
@@ -123,9 +156,11 @@ impl Model {
             account_type,
             main_password_for_mail,
             fields,
-            generation,
+            generation: Generation(row.0),
+            changed: row,
         };
-        self.accounts.insert(username, Kept { account, hash });
+        let known = Fingerprints { current: fingerprint, previous: None };
+        self.accounts.insert(username, Kept { account, hash, known });
         Ok(())
     }
 }
@@ -179,7 +214,7 @@ async fn replay_one(
     newest: RowNumber,
 ) -> Result<RowNumber, TestCaseError> {
     let changes = changes(commit, model);
-    let committed = store.commit(&changes, &author(), at(1)).await;
+    let committed = store.commit(&changes, &author(), NOW).await;
     let rows = store.changes_since(newest, 100).await.expect("a store");
 
     // A refused commit has no rows to take numbers from, and needs none to be refused.
@@ -190,6 +225,8 @@ async fn replay_one(
         (Ok(committed), Ok(())) => {
             prop_assert_eq!(rows.len(), changes.len());
             prop_assert_eq!(Some(committed.row), rows.last().map(|row| row.number));
+            let raising = rows.iter().rev().find(|row| row.kind.raises_generation());
+            prop_assert_eq!(committed.raised, raising.map(|row| row.number));
             let generation = next.accounts.get(&commit.user).map(|kept| kept.account.generation);
             prop_assert_eq!(committed.generation, generation);
             *model = next;
@@ -210,14 +247,15 @@ fn changes(commit: &Commit, model: &Model) -> Vec<Change> {
     let generation = |current| if current { known } else { Generation(known.0.saturating_sub(1)) };
     let change = |step: &Step| match step.clone() {
         Step::Ready(change) => change,
-        Step::SetPassword { hash, current } => {
-            Change::SetPassword { user: user.clone(), hash, expected: Some(generation(current)) }
+        Step::SetPassword { hash, fingerprint, current } => {
+            Change::SetPassword { user: user.clone(), hash, fingerprint, expected: Some(generation(current)) }
         }
-        Step::UpgradeHash { verified, upgraded, current } => Change::UpgradeHash {
+        Step::UpgradeHash { verified, upgraded, fingerprint, current } => Change::UpgradeHash {
             user: user.clone(),
             credential: CredentialName::Main,
             verified,
             upgraded,
+            fingerprint,
             generation: generation(current),
         },
     };
@@ -241,9 +279,11 @@ async fn compare(store: &dyn Store, model: &Model, domain: &DomainName) -> Resul
         prop_assert_eq!(&record.account, &kept.account);
         prop_assert_eq!(record.credentials.len(), 1);
         prop_assert_eq!(&record.credentials[0].hash, &kept.hash);
+        prop_assert_eq!(&record.credentials[0].known, &kept.known);
     }
     let domains = store.domains().await.expect("a store");
-    let expected = Domain { name: domain.clone(), profile: "default".to_owned(), default_quota: None };
-    prop_assert_eq!(domains, [expected]);
+    let [found] = domains.as_slice() else { return Err(TestCaseError::fail(format!("{domains:?}"))) };
+    prop_assert_eq!(&found.name, domain);
+    prop_assert_eq!((found.profile.as_str(), found.default_quota), ("default", None));
     Ok(())
 }

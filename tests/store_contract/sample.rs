@@ -29,6 +29,7 @@ pub(crate) fn new_account(name: &str) -> NewAccount {
     NewAccount {
         username: user(name),
         hash: hash("first"),
+        fingerprint: None,
         name: None,
         quota: None,
         enabled: true,

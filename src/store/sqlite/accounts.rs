@@ -1,20 +1,20 @@
-//! Reading domains and accounts. Each function is one statement, so what it returns is of one moment.
+//! Domains and accounts. Each function is one statement, so what it returns is of one moment.
 
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row as _};
 
 use super::column;
-use crate::account::{Account, Credential, DomainName, Generation, StoredHash, Username};
+use crate::account::{Account, Credential, CredentialName, DomainName, Fingerprint, Generation, StoredHash, Username};
 use crate::store::{AccountPage, Domain, LoginRecord};
 
 pub(super) async fn domains(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Domain>> {
     let rows = sqlx::query("SELECT * FROM domain ORDER BY name").fetch_all(connection).await?;
-    rows.iter().map(|row| column::domain(row, "name")).collect()
+    rows.iter().map(|row| column::domain(row, ["name", "changed"])).collect()
 }
 
 pub(super) async fn domain(connection: &mut SqliteConnection, name: &DomainName) -> sqlx::Result<Option<Domain>> {
     let row = sqlx::query("SELECT * FROM domain WHERE name = ?").bind(name.as_str()).fetch_optional(connection).await?;
-    row.map(|row| column::domain(&row, "name")).transpose()
+    row.map(|row| column::domain(&row, ["name", "changed"])).transpose()
 }
 
 pub(super) async fn account(connection: &mut SqliteConnection, user: &Username) -> sqlx::Result<Option<Account>> {
@@ -43,7 +43,9 @@ pub(super) async fn login_record(
     user: &Username,
 ) -> sqlx::Result<Option<LoginRecord>> {
     let rows = sqlx::query(
-        "SELECT account.*, domain.profile, domain.default_quota, credential.number, credential.hash, \
+        "SELECT account.*, domain.profile, domain.default_quota, domain.changed AS domain_changed, \
+             credential.number, credential.hash, \
+             credential.fingerprint, credential.previous_fingerprint, credential.replaced, \
              coalesce(credential.generation, account.generation) AS credential_generation \
          FROM account \
          JOIN domain ON domain.name = account.domain \
@@ -56,7 +58,7 @@ pub(super) async fn login_record(
     let Some(first) = rows.first() else { return Ok(None) };
     Ok(Some(LoginRecord {
         account: column::account(first)?,
-        domain: column::domain(first, "domain")?,
+        domain: column::domain(first, ["domain", "domain_changed"])?,
         credentials: rows.iter().map(credential).collect::<sqlx::Result<_>>()?,
     }))
 }
@@ -66,10 +68,31 @@ fn credential(row: &SqliteRow) -> sqlx::Result<Credential> {
         name: column::credential_name(row.try_get("number")?),
         hash: StoredHash::new(row.try_get("hash")?),
         generation: column::generation(row, "credential_generation")?,
+        known: column::fingerprints(row)?,
     })
 }
 
 pub(super) async fn generation(connection: &mut SqliteConnection, user: &Username) -> sqlx::Result<Option<Generation>> {
     let query = sqlx::query("SELECT generation FROM account WHERE username = ?").bind(user.as_str());
     query.fetch_optional(connection).await?.map(|row| column::generation(&row, "generation")).transpose()
+}
+
+/// One made with a key of before gives way to one made with today's.
+pub(super) async fn remember(
+    connection: &mut SqliteConnection,
+    user: &Username,
+    credential: CredentialName,
+    generation: Generation,
+    fingerprint: Fingerprint,
+) -> sqlx::Result<()> {
+    let query = sqlx::query(
+        "UPDATE credential SET fingerprint = ?1 WHERE username = ?2 AND number = ?3 AND fingerprint IS NOT ?1 \
+         AND coalesce(generation, (SELECT account.generation FROM account WHERE account.username = ?2)) = ?4",
+    );
+    let query = query
+        .bind(fingerprint.as_bytes().to_vec())
+        .bind(user.as_str())
+        .bind(column::credential_number(credential))
+        .bind(generation.0.cast_signed());
+    query.execute(connection).await.map(drop)
 }

@@ -22,12 +22,6 @@ impl ClientStore for SqliteStore {
         let recorded = record(&mut lease, sighting, self.options.clients_kept).await;
         lease.end(recorded)
     }
-
-    async fn forget_client(&self, user: &Username, id: u64) -> Result<bool, StoreError> {
-        let mut lease = self.writer("forget the client").await?;
-        let forgotten = forget(&mut lease, user, id).await;
-        lease.end(forgotten)
-    }
 }
 
 async fn record(connection: &mut SqliteConnection, sighting: &Sighting, kept: u32) -> sqlx::Result<Option<Client>> {
@@ -82,7 +76,8 @@ async fn newest(connection: &mut SqliteConnection, user: &Username) -> sqlx::Res
     query.bind(user.as_str()).fetch_all(connection).await?.iter().map(client).collect()
 }
 
-async fn forget(connection: &mut SqliteConnection, user: &Username, id: u64) -> sqlx::Result<bool> {
+/// Part of the caller's transaction. Whether the account had such a client.
+pub(super) async fn forget(connection: &mut SqliteConnection, user: &Username, id: u64) -> sqlx::Result<bool> {
     let query = sqlx::query("DELETE FROM client WHERE username = ? AND id = ?");
     let deleted = query.bind(user.as_str()).bind(id.cast_signed()).execute(connection).await?;
     Ok(deleted.rows_affected() != 0)

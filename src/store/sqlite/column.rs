@@ -1,13 +1,17 @@
 //! What stands in a column, and what it means: one pair of functions for each kind of value.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::account::{Account, AccountType, CredentialName, DomainName, Generation, Username};
+use crate::account::{
+    Account, AccountType, CredentialName, DomainName, Fingerprint, Fingerprints, Generation, Replaced, RowNumber,
+    Username,
+};
 use crate::store::Domain;
 
 /// For what the database holds but this gatepost cannot have written.
@@ -31,6 +35,15 @@ pub(super) fn unsigned(row: &SqliteRow, column: &str) -> sqlx::Result<Option<u64
 
 pub(super) fn generation(row: &SqliteRow, column: &str) -> sqlx::Result<Generation> {
     Ok(Generation(row.try_get::<i64, _>(column)?.cast_unsigned()))
+}
+
+pub(super) fn row_number(row: &SqliteRow, column: &str) -> sqlx::Result<RowNumber> {
+    Ok(RowNumber(row.try_get::<i64, _>(column)?.cast_unsigned()))
+}
+
+/// A number above the highest that SQLite can give comes after all of them.
+pub(super) fn signed(number: RowNumber) -> i64 {
+    i64::try_from(number.0).unwrap_or(i64::MAX)
 }
 
 pub(super) fn credential_number(name: CredentialName) -> i64 {
@@ -68,20 +81,41 @@ fn account_type(row: &SqliteRow, column: &str) -> sqlx::Result<AccountType> {
     }
 }
 
-pub(super) fn fields_text(fields: &BTreeMap<String, String>) -> sqlx::Result<String> {
-    serde_json::to_string(fields).map_err(|cause| sqlx::Error::Encode(cause.into()))
+pub(super) fn json(value: &impl Serialize) -> sqlx::Result<String> {
+    serde_json::to_string(value).map_err(|cause| sqlx::Error::Encode(cause.into()))
 }
 
-fn fields(row: &SqliteRow, column: &str) -> sqlx::Result<BTreeMap<String, String>> {
+/// What [`json`] wrote.
+pub(super) fn from_json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> sqlx::Result<T> {
     serde_json::from_str(row.try_get(column)?).map_err(|cause| undecodable(column, cause))
 }
 
-/// From the columns of `domain`, the name's own called `name_column`.
-pub(super) fn domain(row: &SqliteRow, name_column: &str) -> sqlx::Result<Domain> {
+/// From the columns of `credential`.
+pub(super) fn fingerprints(row: &SqliteRow) -> sqlx::Result<Fingerprints> {
+    let previous = match (fingerprint(row, "previous_fingerprint")?, row.try_get::<Option<i64>, _>("replaced")?) {
+        (Some(fingerprint), Some(_)) => Some(Replaced { fingerprint, at: timestamp(row, "replaced")? }),
+        _ => None,
+    };
+    Ok(Fingerprints { current: fingerprint(row, "fingerprint")?, previous })
+}
+
+pub(super) fn fingerprint_bytes(fingerprint: Option<Fingerprint>) -> Option<Vec<u8>> {
+    fingerprint.map(|fingerprint| fingerprint.as_bytes().to_vec())
+}
+
+fn fingerprint(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Fingerprint>> {
+    let bits: Option<&[u8]> = row.try_get(column)?;
+    let fingerprint = bits.map(|bits| bits.try_into().map(Fingerprint::new)).transpose();
+    fingerprint.map_err(|cause| undecodable(column, cause))
+}
+
+/// From the columns of `domain`, two of them under other names where they stand beside those of `account`.
+pub(super) fn domain(row: &SqliteRow, [name, changed]: [&str; 2]) -> sqlx::Result<Domain> {
     Ok(Domain {
-        name: parsed::<DomainName>(row, name_column)?,
+        name: parsed::<DomainName>(row, name)?,
         profile: row.try_get("profile")?,
         default_quota: unsigned(row, "default_quota")?,
+        changed: row_number(row, changed)?,
     })
 }
 
@@ -94,7 +128,8 @@ pub(super) fn account(row: &SqliteRow) -> sqlx::Result<Account> {
         enabled: row.try_get("enabled")?,
         account_type: account_type(row, "account_type")?,
         main_password_for_mail: row.try_get("main_password_for_mail")?,
-        fields: fields(row, "fields")?,
+        fields: from_json(row, "fields")?,
         generation: generation(row, "generation")?,
+        changed: row_number(row, "changed")?,
     })
 }

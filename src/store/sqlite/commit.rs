@@ -4,12 +4,12 @@
 //! when it is written.
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnection, SqliteQueryResult, SqliteRow};
-use sqlx::{Connection, Row as _};
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
 
-use super::{accounts, column};
-use crate::account::{CredentialName, DomainName, Generation, StoredHash, Username};
-use crate::store::{Author, Change, ChangeKind, Committed, Conflict, Door, NewAccount, Row, RowNumber};
+use super::{accounts, clients, column, log, tokens};
+use crate::account::{CredentialName, DomainName, Fingerprint, Generation, RowNumber, StoredHash, Username};
+use crate::store::{Author, Change, Committed, Conflict, NewAccount, Subject};
 
 /// Why nothing was committed.
 pub(super) enum Failure {
@@ -38,55 +38,59 @@ pub(super) async fn commit(
     let subject = one_subject(changes)?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let mut row = RowNumber(0);
+    let mut raised = None;
     for change in changes {
-        row = append(&mut transaction, change, author, now).await?;
-        apply(&mut transaction, change, row).await?;
-        if change.kind().raises_generation() {
-            raise(&mut transaction, subject, row).await?;
-        }
+        let raises = change.kind().raises_generation();
+        row = log::append(&mut transaction, change, author, now).await?;
+        apply(&mut transaction, change, row, now).await?;
+        mark(&mut transaction, subject, row, raises).await?;
+        raised = raises.then_some(row).or(raised);
     }
-    let query = sqlx::query("SELECT generation FROM account WHERE username = ?").bind(subject);
-    let generation = query.fetch_optional(&mut *transaction).await?;
-    let generation = generation.map(|row| column::generation(&row, "generation")).transpose()?;
+    let generation = match subject {
+        Subject::Account(user) => accounts::generation(&mut transaction, user).await?,
+        Subject::Domain(_) | Subject::Token(_) | Subject::Everyone => None,
+    };
     transaction.commit().await?;
-    Ok(Committed { row, generation })
+    Ok(Committed { row, raised, generation })
 }
 
-fn one_subject(changes: &[Change]) -> sqlx::Result<&str> {
+fn one_subject(changes: &[Change]) -> sqlx::Result<Subject<'_>> {
     match changes {
         [first, others @ ..] if others.iter().all(|other| other.subject() == first.subject()) => Ok(first.subject()),
         _ => Err(sqlx::Error::Protocol("a commit needs changes of one subject".to_owned())),
     }
 }
 
-async fn append(
+/// Who the row is about knows it as the newest; one that raises, as the generation too.
+async fn mark(
+    connection: &mut SqliteConnection,
+    subject: Subject<'_>,
+    row: RowNumber,
+    raises: bool,
+) -> sqlx::Result<()> {
+    let query = match subject {
+        Subject::Account(user) => sqlx::query(
+            "UPDATE account SET changed = ?1, generation = CASE WHEN ?2 THEN ?1 ELSE generation END \
+             WHERE username = ?3",
+        )
+        .bind(row.0.cast_signed())
+        .bind(raises)
+        .bind(user.as_str()),
+        Subject::Everyone => sqlx::query("UPDATE account SET changed = ?1, generation = ?1").bind(row.0.cast_signed()),
+        Subject::Domain(domain) => {
+            sqlx::query("UPDATE domain SET changed = ? WHERE name = ?").bind(row.0.cast_signed()).bind(domain.as_str())
+        }
+        Subject::Token(_) => return Ok(()),
+    };
+    query.execute(connection).await.map(drop)
+}
+
+async fn apply(
     connection: &mut SqliteConnection,
     change: &Change,
-    author: &Author,
+    row: RowNumber,
     now: Timestamp,
-) -> sqlx::Result<RowNumber> {
-    let query = sqlx::query(
-        "INSERT INTO change_log (subject, credential, kind, who, door, origin, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    );
-    let inserted = query
-        .bind(change.subject())
-        .bind(change.credential().map(column::credential_number))
-        .bind(change.kind().as_str())
-        .bind(&author.who)
-        .bind(author.door.as_str())
-        .bind(author.origin.map(|origin| origin.to_string()))
-        .bind(now.as_microsecond())
-        .execute(connection)
-        .await?;
-    Ok(RowNumber(inserted.last_insert_rowid().cast_unsigned()))
-}
-
-async fn raise(connection: &mut SqliteConnection, subject: &str, row: RowNumber) -> sqlx::Result<()> {
-    let query = sqlx::query("UPDATE account SET generation = ? WHERE username = ?");
-    query.bind(row.0.cast_signed()).bind(subject).execute(connection).await.map(drop)
-}
-
-async fn apply(connection: &mut SqliteConnection, change: &Change, row: RowNumber) -> Result<(), Failure> {
+) -> Result<(), Failure> {
     let set = |sql: &'static str| sqlx::query(sql);
     let query = match change {
         Change::AddDomain { domain, profile, default_quota } => {
@@ -98,12 +102,23 @@ async fn apply(connection: &mut SqliteConnection, change: &Change, row: RowNumbe
         Change::RemoveDomain { domain } => return remove_domain(connection, domain).await,
         Change::AddAccount(account) => return add_account(connection, account, row).await,
         Change::RemoveAccount { user } => return remove_account(connection, user).await,
-        Change::SetPassword { user, hash, expected } => {
-            return set_password(connection, user, hash, *expected).await;
+        Change::SetPassword { user, hash, fingerprint, expected } => {
+            return set_password(connection, user, hash, *fingerprint, *expected, now).await;
         }
-        Change::UpgradeHash { user, credential, verified, upgraded, generation } => {
-            return upgrade_hash(connection, user, *credential, [verified, upgraded], *generation).await;
+        Change::UpgradeHash { user, credential, verified, upgraded, fingerprint, generation } => {
+            let hashes = [verified, upgraded];
+            return upgrade_hash(connection, user, *credential, hashes, *fingerprint, *generation).await;
         }
+        Change::ForgetClient { user, id } => return forget_client(connection, user, *id).await,
+        Change::AddToken(token, digest) => {
+            return present(tokens::add(connection, token, digest).await?, Conflict::TokenExists);
+        }
+        Change::RevokeToken { name } => {
+            let deleted = sqlx::query("DELETE FROM token WHERE name = ?").bind(name).execute(connection).await?;
+            return touched(deleted, Conflict::NoToken);
+        }
+        // Its whole effect is the generation.
+        Change::LogOutEveryone => return Ok(()),
         Change::SetName { name, .. } => set("UPDATE account SET name = ?, name_folded = ? WHERE username = ?")
             .bind(name)
             .bind(name.as_deref().map(str::to_lowercase)),
@@ -114,7 +129,7 @@ async fn apply(connection: &mut SqliteConnection, change: &Change, row: RowNumbe
             set("UPDATE account SET account_type = ? WHERE username = ?").bind(column::account_type_text(*account_type))
         }
         Change::SetFields { fields, .. } => {
-            set("UPDATE account SET fields = ? WHERE username = ?").bind(column::fields_text(fields)?)
+            set("UPDATE account SET fields = ? WHERE username = ?").bind(column::json(fields)?)
         }
         Change::Disable { .. } => set("UPDATE account SET enabled = ? WHERE username = ?").bind(false),
         Change::Enable { .. } => set("UPDATE account SET enabled = ? WHERE username = ?").bind(true),
@@ -124,11 +139,15 @@ async fn apply(connection: &mut SqliteConnection, change: &Change, row: RowNumbe
         // Its whole effect is the row.
         Change::LogOut { .. } => set("UPDATE account SET username = username WHERE username = ?"),
     };
-    touched(query.bind(change.subject()).execute(connection).await?, Conflict::NoAccount)
+    touched(query.bind(change.subject().text()).execute(connection).await?, Conflict::NoAccount)
 }
 
 fn touched(result: SqliteQueryResult, otherwise: Conflict) -> Result<(), Failure> {
-    if result.rows_affected() == 0 { Err(otherwise.into()) } else { Ok(()) }
+    present(result.rows_affected() != 0, otherwise)
+}
+
+fn present(found: bool, otherwise: Conflict) -> Result<(), Failure> {
+    if found { Ok(()) } else { Err(otherwise.into()) }
 }
 
 async fn add_domain(
@@ -183,7 +202,7 @@ async fn add_account(connection: &mut SqliteConnection, account: &NewAccount, ro
         .bind(account.enabled)
         .bind(column::account_type_text(account.account_type))
         .bind(account.main_password_for_mail)
-        .bind(column::fields_text(&account.fields)?)
+        .bind(column::json(&account.fields)?)
         .bind(row.0.cast_signed())
         .execute(&mut *connection)
         .await;
@@ -191,8 +210,9 @@ async fn add_account(connection: &mut SqliteConnection, account: &NewAccount, ro
         Err(sqlx::Error::Database(cause)) if cause.is_foreign_key_violation() => return Err(Conflict::NoDomain.into()),
         result => touched(result?, Conflict::AccountExists)?,
     }
-    let query = sqlx::query("INSERT INTO credential (username, number, hash) VALUES (?, 0, ?)");
-    query.bind(user).bind(account.hash.as_str()).execute(connection).await?;
+    let query = sqlx::query("INSERT INTO credential (username, number, hash, fingerprint) VALUES (?, 0, ?, ?)");
+    let query = query.bind(user).bind(account.hash.as_str());
+    query.bind(column::fingerprint_bytes(account.fingerprint)).execute(connection).await?;
     Ok(())
 }
 
@@ -214,14 +234,28 @@ async fn set_password(
     connection: &mut SqliteConnection,
     user: &Username,
     hash: &StoredHash,
+    fingerprint: Option<Fingerprint>,
     expected: Option<Generation>,
+    now: Timestamp,
 ) -> Result<(), Failure> {
     let current = accounts::generation(connection, user).await?.ok_or(Conflict::NoAccount)?;
     if expected.is_some_and(|expected| expected != current) {
         return Err(Conflict::Moved.into());
     }
-    let query = sqlx::query("UPDATE credential SET hash = ? WHERE username = ? AND number = 0");
-    touched(query.bind(hash.as_str()).bind(user.as_str()).execute(connection).await?, Conflict::NoAccount)
+    // The same password set again replaces none.
+    let query = sqlx::query(
+        "UPDATE credential SET hash = ?1, fingerprint = ?2, \
+             previous_fingerprint = CASE WHEN fingerprint <> coalesce(?2, x'') THEN fingerprint \
+                 ELSE previous_fingerprint END, \
+             replaced = CASE WHEN fingerprint <> coalesce(?2, x'') THEN ?3 ELSE replaced END \
+         WHERE username = ?4 AND number = 0",
+    );
+    let query = query
+        .bind(hash.as_str())
+        .bind(column::fingerprint_bytes(fingerprint))
+        .bind(now.as_microsecond())
+        .bind(user.as_str());
+    touched(query.execute(connection).await?, Conflict::NoAccount)
 }
 
 async fn upgrade_hash(
@@ -229,15 +263,17 @@ async fn upgrade_hash(
     user: &Username,
     credential: CredentialName,
     [verified, upgraded]: [&StoredHash; 2],
+    fingerprint: Option<Fingerprint>,
     generation: Generation,
 ) -> Result<(), Failure> {
     let account = accounts::generation(connection, user).await?.ok_or(Conflict::NoAccount)?;
     let query = sqlx::query(
-        "UPDATE credential SET hash = ? \
+        "UPDATE credential SET hash = ?, fingerprint = coalesce(?, fingerprint) \
          WHERE username = ? AND number = ? AND hash = ? AND coalesce(generation, ?) = ?",
     );
     let query = query
         .bind(upgraded.as_str())
+        .bind(column::fingerprint_bytes(fingerprint))
         .bind(user.as_str())
         .bind(column::credential_number(credential))
         .bind(verified.as_str())
@@ -246,25 +282,7 @@ async fn upgrade_hash(
     touched(query.execute(connection).await?, Conflict::Moved)
 }
 
-pub(super) async fn rows_since(
-    connection: &mut SqliteConnection,
-    after: RowNumber,
-    limit: u32,
-) -> sqlx::Result<Vec<Row>> {
-    let query = sqlx::query("SELECT * FROM change_log WHERE number > ? ORDER BY number LIMIT ?");
-    query.bind(after.0.cast_signed()).bind(limit).fetch_all(connection).await?.iter().map(row).collect()
-}
-
-fn row(row: &SqliteRow) -> sqlx::Result<Row> {
-    let unknown = |column| move || column::undecodable(column, "written by a newer gatepost");
-    Ok(Row {
-        number: RowNumber(row.try_get::<i64, _>("number")?.cast_unsigned()),
-        subject: row.try_get("subject")?,
-        credential: row.try_get::<Option<i64>, _>("credential")?.map(column::credential_name),
-        kind: ChangeKind::parse(row.try_get("kind")?).ok_or_else(unknown("kind"))?,
-        who: row.try_get("who")?,
-        door: Door::parse(row.try_get("door")?).ok_or_else(unknown("door"))?,
-        origin: row.try_get("origin")?,
-        at: column::timestamp(row, "at")?,
-    })
+async fn forget_client(connection: &mut SqliteConnection, user: &Username, id: u64) -> Result<(), Failure> {
+    accounts::generation(connection, user).await?.ok_or(Conflict::NoAccount)?;
+    present(clients::forget(connection, user, id).await?, Conflict::NoClient)
 }

@@ -13,10 +13,13 @@ mod accounts;
 mod clients;
 mod column;
 mod commit;
+mod delivery;
 mod dict;
 mod file;
+mod log;
 mod logins;
 mod open;
+mod tokens;
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -27,9 +30,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
 
 use super::{
-    Account, AccountPage, Author, Change, CommitError, Committed, Domain, DomainName, Generation, LoginEntry,
-    LoginRecord, Row, RowNumber, Sighting, Store, StoreError, Username,
+    AccountPage, Author, Change, CommitError, Committed, Domain, LoginEntry, LoginRecord, Sighting, Store, StoreError,
 };
+use crate::account::{Account, CredentialName, DomainName, Fingerprint, Generation, Username};
 use crate::telemetry::metrics;
 use commit::Failure;
 use file::DatabaseFile;
@@ -167,10 +170,16 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn changes_since(&self, after: RowNumber, limit: u32) -> Result<Vec<Row>, StoreError> {
-        let mut lease = self.reader("read the change log").await?;
-        let rows = commit::rows_since(&mut lease, after, limit).await;
-        lease.end(rows)
+    async fn remember_fingerprint(
+        &self,
+        user: &Username,
+        credential: CredentialName,
+        generation: Generation,
+        fingerprint: Fingerprint,
+    ) -> Result<(), StoreError> {
+        let mut lease = self.writer("take down the password's fingerprint").await?;
+        let remembered = accounts::remember(&mut lease, user, credential, generation, fingerprint).await;
+        lease.end(remembered)
     }
 
     async fn record_logins(&self, logins: &[LoginEntry], clients: &[Sighting]) -> Result<(), StoreError> {

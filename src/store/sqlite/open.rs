@@ -12,10 +12,11 @@ use super::file::DatabaseFile;
 use super::{SqliteOptions, SqliteStore};
 
 /// Forward only: what is here has been run somewhere and never changes again.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "accounts", include_str!("../migrations/sqlite/0001_accounts.sql")),
     (2, "dict", include_str!("../migrations/sqlite/0002_dict.sql")),
     (3, "clients", include_str!("../migrations/sqlite/0003_clients.sql")),
+    (4, "delivery", include_str!("../migrations/sqlite/0004_delivery.sql")),
 ];
 
 /// The first connection makes the write-ahead log, which on a busy disk takes longer than a login may wait.

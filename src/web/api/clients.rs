@@ -139,13 +139,13 @@ pub(super) async fn report_client(
     responses((status = 204), (status = 404, body = Problem), (status = 503, body = Problem))
 )]
 pub(super) async fn forget_client(
-    _: Admin,
+    Admin(author): Admin,
     State(state): State<Arc<WebState>>,
     Path((user, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let user = user_of(&state, &user)?;
     // What is no number is nobody's.
     let id = id.parse().map_err(|_| Problem::from(Conflict::NoClient))?;
-    state.administer.forget_client(&user, id).await?;
+    state.administer.forget_client(&user, id, &author, Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::domain_of;
+use crate::administer::DomainRequest;
 use crate::config::DEFAULT_POLICY;
 use crate::store::Domain;
 use crate::web::WebState;
@@ -74,7 +75,7 @@ pub(super) async fn add_domain(
 ) -> Result<(StatusCode, Json<DomainView>), Problem> {
     let name = request.domain.parse().map_err(|error| Problem::invalid(format!("`domain` {error}")))?;
     let profile = request.profile.unwrap_or_else(|| DEFAULT_POLICY.to_owned());
-    let domain = Domain { name, profile, default_quota: request.default_quota };
+    let domain = DomainRequest { name, profile, default_quota: request.default_quota };
     let domain = state.administer.add_domain(domain, &author, Timestamp::now()).await?;
     Ok((StatusCode::CREATED, Json(domain.into())))
 }

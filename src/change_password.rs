@@ -54,6 +54,28 @@ pub enum NotChanged {
     NotDone(NotDone),
 }
 
+/// Somebody who knew the current password, and may set another while it is the current one.
+#[derive(Debug)]
+pub struct Owner {
+    user: Username,
+    generation: Generation,
+    author: Author,
+}
+
+/// Whether somebody knew the current password, and when that may be told.
+#[derive(Debug)]
+pub struct Proof {
+    pub outcome: Result<Owner, NotProven>,
+    pub answer_at: Instant,
+}
+
+/// Why nobody was found to know the current password.
+#[derive(Debug)]
+pub enum NotProven {
+    Refused(Refusal),
+    Unverified(Outage),
+}
+
 /// A password that has been set.
 #[derive(Debug)]
 pub struct PasswordSet {
@@ -155,19 +177,41 @@ impl ChangePassword {
     ///
     /// Of two such changes at once one wins; the other hears [`Conflict::Moved`].
     pub async fn change(&self, current: &Attempt, new: Secret, door: Door, deadline: Instant) -> Answer {
+        let Proof { outcome, answer_at } = self.prove(current, door).await;
+        let outcome = match outcome {
+            Ok(owner) => {
+                let moment = Moment { now: current.at, deadline };
+                self.change_own(owner, new, moment).await.map_err(NotChanged::NotDone)
+            }
+            Err(NotProven::Refused(refusal)) => Err(NotChanged::Current(refusal)),
+            Err(NotProven::Unverified(outage)) => Err(NotChanged::Unverified(outage)),
+        };
+        Answer { outcome, answer_at }
+    }
+
+    /// The first half of [`Self::change`], for a door that hears the current password before the new one. The caller
+    /// waits until `answer_at` before it answers.
+    pub async fn prove(&self, current: &Attempt, door: Door) -> Proof {
         let Judgement { verdict, answer_at } = self.authenticator.authenticate(current).await;
         let outcome = match verdict {
             Verdict::Accept(identity) => {
-                let author = Author { who: identity.account.username.to_string(), door, origin: Some(current.origin) };
-                let moment = Moment { now: current.at, deadline };
-                let user = &identity.account.username;
-                let set = self.set(user, NewPassword::Chosen(new), Some(identity.generation), &author, moment).await;
-                set.map_err(NotChanged::NotDone)
+                let user = identity.account.username.clone();
+                let author = Author { who: user.to_string(), door, origin: Some(current.origin) };
+                Ok(Owner { user, generation: identity.generation, author })
             }
-            Verdict::Refuse(refusal) => Err(NotChanged::Current(refusal)),
-            Verdict::TryLater(outage) => Err(NotChanged::Unverified(outage)),
+            Verdict::Refuse(refusal) => Err(NotProven::Refused(refusal)),
+            Verdict::TryLater(outage) => Err(NotProven::Unverified(outage)),
         };
-        Answer { outcome, answer_at }
+        Proof { outcome, answer_at }
+    }
+
+    /// The second half: whatever has changed the account since the proof voids it.
+    ///
+    /// # Errors
+    /// [`Conflict::Moved`] when the proof is void; else as [`Self::reset`].
+    pub async fn change_own(&self, owner: Owner, new: Secret, moment: Moment) -> Result<PasswordSet, NotDone> {
+        let Owner { user, generation, author } = owner;
+        self.set(&user, NewPassword::Chosen(new), Some(generation), &author, moment).await
     }
 
     /// Sets the main password without asking for the current one.

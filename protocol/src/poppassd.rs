@@ -58,8 +58,8 @@ pub struct PoppassdSession {
     turn: Turn,
     /// Not yet handed out; the order of lines bounds them.
     events: VecDeque<PoppassdEvent>,
-    /// Handed out and not yet answered.
-    asked: Option<Asked>,
+    /// Whether one is handed out and not yet answered.
+    asked: bool,
     output: BytesMut,
     hangs_up: bool,
 }
@@ -76,12 +76,6 @@ enum Turn {
     Nothing,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Asked {
-    Current,
-    New,
-}
-
 impl PoppassdSession {
     /// Room for a new password that is longer than allowed, so that its user is told so.
     const LONGEST_LINE: usize = 4096;
@@ -93,7 +87,7 @@ impl PoppassdSession {
             lines: LineReader::new(Self::LONGEST_LINE),
             turn: Turn::User,
             events: VecDeque::new(),
-            asked: None,
+            asked: false,
             output: BytesMut::new(),
             hangs_up: false,
         };
@@ -129,23 +123,18 @@ impl PoppassdSession {
 
     /// The next question, once the last one is answered.
     pub fn next_event(&mut self) -> Option<PoppassdEvent> {
-        if self.asked.is_some() {
+        if self.asked {
             return None;
         }
         let event = self.events.pop_front()?;
-        self.asked = Some(match &event {
-            PoppassdEvent::Current { .. } => Asked::Current,
-            PoppassdEvent::New { .. } => Asked::New,
-        });
+        self.asked = true;
         Some(event)
     }
 
     /// Yes, to the question handed out, if there is one.
-    pub fn accept(&mut self) {
-        match self.asked.take() {
-            Some(Asked::Current) => self.say(200, "Your new password, please."),
-            Some(Asked::New) => self.say(200, "The password is changed."),
-            None => {}
+    pub fn accept(&mut self, text: &str) {
+        if std::mem::take(&mut self.asked) {
+            self.say(200, text);
         }
         self.part();
     }
@@ -195,14 +184,14 @@ impl PoppassdSession {
 
     /// Says goodbye to who said `quit`, once all is answered.
     fn part(&mut self) {
-        if matches!(self.turn, Turn::Nothing) && self.asked.is_none() && self.events.is_empty() {
+        if matches!(self.turn, Turn::Nothing) && !self.asked && self.events.is_empty() {
             self.end(200, "Goodbye.");
         }
     }
 
     fn end(&mut self, code: u16, text: &str) {
         self.say(code, text);
-        self.asked = None;
+        self.asked = false;
         self.events.clear();
         self.hangs_up = true;
     }

@@ -73,11 +73,11 @@ fn a_webmail_is_led_from_name_to_new_password() {
         assert_eq!((talk.asked(), talk.codes()), (None, vec!["300".to_owned()]));
         assert_eq!(talk.says(format!("pass Secret-a1{end}")), Ok(()));
         assert_eq!(talk.asked(), current("ann@example.org", b"Secret-a1"));
-        talk.0.accept();
+        talk.0.accept("Yes.");
         assert_eq!(talk.codes(), ["200"]);
         assert_eq!(talk.says(format!("newpass Secret-a2{end}")), Ok(()));
         assert_eq!(talk.asked(), new(b"Secret-a2"));
-        talk.0.accept();
+        talk.0.accept("Yes.");
         assert_eq!((talk.codes(), talk.0.hangs_up()), (vec!["200".to_owned()], false));
         assert_eq!(talk.says(format!("quit{end}")), Ok(()));
         assert_eq!((talk.codes(), talk.0.hangs_up()), (vec!["200".to_owned()], true));
@@ -115,10 +115,10 @@ fn questions_are_handed_out_one_by_one_however_the_bytes_come() {
             }
             assert_eq!(talk.codes(), ["300"]);
             assert_eq!((talk.asked(), talk.asked()), (current("ann", b"one"), None));
-            talk.0.accept();
+            talk.0.accept("Yes.");
             assert_eq!((talk.codes(), talk.0.hangs_up()), (vec!["200".to_owned()], false));
             assert_eq!((talk.asked(), talk.asked()), (new(b"two"), None));
-            talk.0.accept();
+            talk.0.accept("Yes.");
             assert_eq!((talk.codes(), talk.0.hangs_up()), (vec!["200".to_owned(); 2], true), "changed, and goodbye");
             assert_eq!(talk.asked(), None, "what comes after quit is not heard");
         }
@@ -140,7 +140,7 @@ fn no_and_not_now_end_the_session_with_what_is_still_to_be_asked() {
         answer(&mut talk.0);
         assert_eq!((talk.heard().as_str(), talk.0.hangs_up(), talk.asked()), (expected, true, None));
         assert_eq!(talk.says("quit\nuser ann\nGET / HTTP/1.1\n"), Ok(()));
-        talk.0.accept();
+        talk.0.accept("Yes.");
         assert_eq!(talk.heard(), "", "nothing is said after it");
     }
 }

@@ -14,9 +14,9 @@ fuzz_target!(|data: &[u8]| {
         for session in [&mut whole, &mut cut] {
             match &event {
                 PoppassdEvent::Current { user, .. } if user.is_empty() => session.put_off(""),
-                PoppassdEvent::Current { .. } => session.accept(),
+                PoppassdEvent::Current { .. } => session.accept("c\u{85}"),
                 PoppassdEvent::New { password } if password.expose().is_empty() => session.refuse("a\r\n200 b"),
-                PoppassdEvent::New { .. } => session.accept(),
+                PoppassdEvent::New { .. } => session.accept("c\u{85}"),
             }
         }
         assert_eq!(shown(event), shown(other));

@@ -15,7 +15,8 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// Everything below the directory, as without a configuration, but for the two fixed ports.
-const NO_PORTS: &str = "[listen.http]\nenabled = false\n[listen.status]\nenabled = false\n";
+const NO_PORTS: &str =
+    "[listen.http]\nenabled = false\n[listen.status]\nenabled = false\n[listen.poppassd]\nenabled = false\n";
 
 /// No user of Debian's has it.
 const STRANGER: User = User { uid: 64_999, gid: 64_999 };

@@ -1,7 +1,7 @@
 //! `[listen.NAME]`: what a listener is, the built-in ones, and how a file changes them or adds to them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -26,10 +26,20 @@ pub struct Listener {
     pub trust: BTreeSet<u32>,
     /// Whether stored hashes may leave through it.
     pub credentials: bool,
+    /// Whether passwords may come in over a network that anybody could listen on.
+    pub cleartext: bool,
     /// Connections at a time.
     pub connections: u32,
     /// Connections at a time of one uid.
     pub connections_per_user: u32,
+}
+
+impl Listener {
+    /// Whether passwords would come in unprotected over this address of ours, and nobody said that they may.
+    #[must_use]
+    pub fn forbids(&self, address: IpAddr) -> bool {
+        self.protocol == Protocol::Poppassd && !self.cleartext && !address.to_canonical().is_loopback()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +76,7 @@ pub(super) fn built_in() -> BTreeMap<String, Listener> {
         unix(Protocol::Admin, 0o600),
         loopback(Protocol::Http, 8106),
         loopback(Protocol::Status, 8107),
+        loopback(Protocol::Poppassd, 1106),
     ]
     .into_iter()
     .map(|(protocol, endpoint)| {
@@ -75,6 +86,7 @@ pub(super) fn built_in() -> BTreeMap<String, Listener> {
             endpoint: Some(endpoint),
             trust: default_trust(protocol),
             credentials: protocol == Protocol::Dict,
+            cleartext: false,
             connections: DEFAULT_CONNECTIONS,
             connections_per_user: DEFAULT_CONNECTIONS_PER_USER,
         };
@@ -115,6 +127,7 @@ pub(super) fn resolve(
         endpoint: endpoint(written, protocol, credentials, built_in, complaints),
         trust: trust(written, protocol, complaints),
         credentials,
+        cleartext: written.cleartext.unwrap_or(false),
         connections,
         connections_per_user: written
             .connections_per_user
@@ -221,7 +234,14 @@ fn check(listener: &Listener, complaints: &mut Vec<Complaint>) {
         Some(Endpoint::Tcp(_)) if protocol.needs_peer_credentials() => {
             complaints.push(("address", format!("{protocol} needs a unix socket, which shows who asks; set `path`")));
         }
+        Some(Endpoint::Tcp(address)) if listener.forbids(address.ip()) => complaints.push((
+            "address",
+            format!("{protocol} has no TLS; use 127.0.0.1, or set `cleartext = true` if nobody can listen in between"),
+        )),
         Some(Endpoint::Tcp(_)) | None => {}
+    }
+    if listener.cleartext && *protocol != Protocol::Poppassd {
+        complaints.push(("cleartext", "only a poppassd listener needs to be told so; remove this".to_owned()));
     }
     if listener.credentials && *protocol != Protocol::Dict {
         complaints.push(("credentials", "only a dict listener hands out stored hashes; remove this".to_owned()));

@@ -53,6 +53,7 @@ pub(super) struct Listen {
     pub(super) group: Option<Id>,
     pub(super) trust: Option<Vec<Id>>,
     pub(super) credentials: Option<bool>,
+    pub(super) cleartext: Option<bool>,
     pub(super) connections: Option<u32>,
     pub(super) connections_per_user: Option<u32>,
 }

@@ -32,6 +32,7 @@ fn the_built_in_default_is_below_one_directory_and_on_loopback() {
         ("http", address("127.0.0.1:8106")),
         ("login", unix("gatepost-data/run/login", 0o666)),
         ("master", unix("gatepost-data/run/master", 0o600)),
+        ("poppassd", address("127.0.0.1:1106")),
         ("socketmap", unix("gatepost-data/run/socketmap", 0o666)),
         ("status", address("127.0.0.1:8107")),
         ("userdb", unix("gatepost-data/run/userdb", 0o666)),
@@ -119,6 +120,23 @@ fn a_named_policy_differs_only_where_it_says_so() {
 }
 
 #[test]
+fn poppassd_leaves_loopback_only_where_that_is_said_to_be_safe() {
+    for (address, cleartext, allowed) in [
+        ("127.0.0.1:106", false, true),
+        ("127.8.9.1:106", false, true),
+        ("[::1]:106", false, true),
+        ("[::ffff:127.0.0.1]:106", false, true),
+        ("0.0.0.0:106", false, false),
+        ("[::]:106", false, false),
+        ("192.0.2.1:106", false, false),
+        ("192.0.2.1:106", true, true),
+    ] {
+        let document = format!("[listen.poppassd]\naddress = '{address}'\ncleartext = {cleartext}\n");
+        assert_eq!(parse(&document).is_ok(), allowed, "{document}");
+    }
+}
+
+#[test]
 fn every_mistake_names_its_line_its_key_and_the_remedy() {
     let long = format!("[listen.auth]\npath = '/{}'", "x".repeat(107));
     let cases: &[(&str, &str)] = &[
@@ -141,9 +159,10 @@ fn every_mistake_names_its_line_its_key_and_the_remedy() {
         ),
         ("[listen.policy]\npath = '/p'", "1: listen.policy.protocol: policy is not available in this version; remove"),
         (
-            "[listen.x]\nprotocol = 'poppassd'",
-            "2: listen.x.protocol: poppassd is not available in this version; remove",
+            "[listen.poppassd]\naddress = '[::]:106'",
+            "2: listen.poppassd.address: poppassd has no TLS; use 127.0.0.1, or",
         ),
+        ("[listen.http]\ncleartext = true", "2: listen.http.cleartext: only a poppassd listener needs to be told so"),
         ("[listen.auth]\npath = ''", "2: listen.auth.path: is empty; name a socket file"),
         (&long, "2: listen.auth.path: is longer than 107 bytes; use a shorter one"),
         ("[listen.x]\nprotocol='auth'\npath='/p'\naddress='[::1]:1'", "4: listen.x.address: a listener has `path` or"),

@@ -95,7 +95,7 @@ impl Protocol {
     /// Whether this version speaks it.
     #[must_use]
     pub fn is_available(self) -> bool {
-        !matches!(self, Self::Policy | Self::Poppassd)
+        self != Self::Policy
     }
 
     /// Whether who may do what is decided by the peer's credentials, which only a unix socket shows.

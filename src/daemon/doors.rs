@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Mode, Protocol};
 use crate::listen::{Connection, Listener};
-use crate::serve::{Gate, dovecot_client, dovecot_dict, dovecot_master, postfix};
+use crate::serve::{Gate, dovecot_client, dovecot_dict, dovecot_master, poppassd, postfix};
 use crate::web::{Surface, Web};
 
 /// What the conversations need. Cheap to clone.
@@ -56,6 +56,7 @@ impl Doors {
             Protocol::Userdb => dovecot_master::serve(connection, peer, Role::Userdb, open_to_all, gate, stop).await,
             Protocol::Dict => dovecot_dict::serve(connection, peer, settings.credentials, gate, stop).await,
             Protocol::Socketmap => postfix::serve(connection, peer, gate, stop).await,
+            Protocol::Poppassd => poppassd::serve(connection, peer, gate, stop).await,
             Protocol::Admin => {
                 web.serve(connection, Surface::Admin(peer), stop.cancelled_owned()).await;
                 Ok(())
@@ -68,8 +69,8 @@ impl Doors {
                 web.serve_status(connection, stop.cancelled_owned()).await;
                 Ok(())
             }
-            // The configuration takes no listener of these.
-            Protocol::Policy | Protocol::Poppassd => Ok(()),
+            // The configuration takes no listener of it.
+            Protocol::Policy => Ok(()),
         }
     }
 }

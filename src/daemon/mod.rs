@@ -145,9 +145,10 @@ async fn build(
         live.clone(),
         config.fixed.hash.ceilings,
     );
-    let web = Web::new(Arc::clone(&store), Arc::clone(&authenticator), change_password, live.clone());
+    let web = Web::new(Arc::clone(&store), Arc::clone(&authenticator), change_password.clone(), live.clone());
     let gate = Arc::new(Gate {
         authenticator,
+        change_password,
         store,
         waiting: Arc::new(Waiting::default()),
         live,

@@ -89,6 +89,13 @@ pub(super) fn check(settings: &Settings, socket: &Socket) -> Result<Option<Mode>
             let remedy = format!("{} needs a unix socket: give `ListenStream=` a path", settings.protocol);
             return Err(error(&settings.name, wrong("a TCP socket", remedy)));
         }
+        if socket.address().is_some_and(|address| settings.forbids(address.ip())) {
+            let remedy = format!(
+                "{} has no TLS: give `ListenStream=` an address like 127.0.0.1:106, or set `[listen.{}] cleartext`",
+                settings.protocol, settings.name
+            );
+            return Err(error(&settings.name, wrong("a TCP socket that is not on loopback", remedy)));
+        }
         return Ok(None);
     };
     let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(ToOwned::to_owned));
@@ -156,10 +163,16 @@ mod tests {
             fs::create_dir(&inner).expect("made");
             inner
         };
+        let everywhere = Handed::Tcp(std::net::TcpListener::bind("0.0.0.0:0").expect("bound"));
         let cases = [
             ("master", unix(&inside("a"), 0o666), "a socket that others may connect to; set `SocketMode=0600`"),
             ("dict", unix(&inside("b"), 0o660), "a socket that others may connect to; set `SocketMode=0600`"),
             ("master", tcp(), "a TCP socket; master needs a unix socket: give `ListenStream=` a path"),
+            (
+                "poppassd",
+                everywhere,
+                "not on loopback; poppassd has no TLS: give `ListenStream=` an address like 127.0.0.1",
+            ),
             ("auth", Handed::Unusable("a unix socket that does not listen"), "does not listen; use `ListenStream=`"),
             ("other", tcp(), "no setting names; add `[listen.other]`, or drop the socket unit"),
         ];

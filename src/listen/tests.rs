@@ -24,6 +24,7 @@ fn settings(name: &str, endpoint: Option<Endpoint>) -> config::Listener {
         credentials: false,
         connections: 8,
         connections_per_user: 8,
+        cleartext: false,
     }
 }
 

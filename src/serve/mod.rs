@@ -8,6 +8,7 @@
 pub mod dovecot_client;
 pub mod dovecot_dict;
 pub mod dovecot_master;
+pub mod poppassd;
 pub mod postfix;
 pub mod waiting;
 
@@ -21,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::authenticate::Authenticator;
+use crate::change_password::ChangePassword;
 use crate::config::Live;
 use crate::store::Store;
 use waiting::Waiting;
@@ -38,6 +40,7 @@ const READ_SIZE: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Gate {
     pub authenticator: Arc<Authenticator>,
+    pub change_password: ChangePassword,
     pub store: Arc<dyn Store>,
     pub waiting: Arc<Waiting>,
     pub live: tokio::sync::watch::Receiver<Arc<Live>>,

@@ -225,7 +225,10 @@ impl Status {
 /// As it is without any configuration, but for ports that might be taken.
 fn prepare_gatepost(directory: &Path, accounts: &Accounts, refusals: Refusals) -> Outcome<Vec<PathBuf>> {
     let configuration = directory.join("gatepost.toml");
-    let mut text = String::from("[listen.http]\nenabled = false\n\n[listen.status]\nenabled = false\n");
+    let mut text = String::new();
+    for port in ["http", "status", "poppassd"] {
+        let _ = writeln!(text, "[listen.{port}]\nenabled = false");
+    }
     if refusals == Refusals::AtOnce {
         text.push_str("\n[throttle]\nfailure_delay = \"0 s\"\n");
     }

@@ -36,6 +36,8 @@ pub struct Gatepost {
     pub http: SocketAddr,
     /// Where `/healthz`, `/readyz` and `/metrics` are.
     pub status: SocketAddr,
+    /// Where webmails change passwords.
+    pub poppassd: SocketAddr,
     directory: PathBuf,
     sockets: Vec<Socket>,
     handed_over: Vec<(&'static str, OwnedFd)>,
@@ -78,14 +80,16 @@ impl Gatepost {
             let _ = writeln!(text, "[listen.{name}]\nprotocol = \"{protocol}\"");
         }
         fs::write(directory.join("gatepost.toml"), text).expect("cannot write the configuration");
-        let [http, status] = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no free port"));
+        let [http, status, poppassd] =
+            [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no free port"));
         let address = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address");
         let mut gatepost = Self {
             http: address(&http),
             status: address(&status),
+            poppassd: address(&poppassd),
             directory: directory.to_owned(),
             sockets,
-            handed_over: vec![("http", http.into()), ("status", status.into())],
+            handed_over: vec![("http", http.into()), ("status", status.into()), ("poppassd", poppassd.into())],
             process: None,
         };
         gatepost.open_sockets();

@@ -9,7 +9,7 @@
 //! | 5 | [`daemon`] | joins the parts; alone may know all of them |
 //! | 4 | [`serve`], [`web`], [`cli`], [`import`] | doors: translate, call one use case, translate back |
 //! | 3 | [`authenticate`], [`change_password`], [`administer`] | use cases; the order of steps is decided here and only here |
-//! | 2 | [`throttle`], [`hash_pool`], [`store`], [`sessions`] | machinery, blind to each other but for the store |
+//! | 2 | [`throttle`], [`hash_pool`], [`store`], [`revocation`], [`sessions`] | machinery, blind to each other but for the store |
 //! | 1 | [`account`], [`client_text`], [`password`], [`userdb`] | nouns and pure knowledge: no tokio, no SQL, no clock |
 //! | 0 | [`gatepost_protocol`] | bytes to messages and back |
 //!
@@ -43,6 +43,7 @@ pub mod hash_pool;
 pub mod import;
 pub mod listen;
 pub mod password;
+pub mod revocation;
 pub mod serve;
 pub mod sessions;
 pub mod store;

@@ -78,10 +78,11 @@ async fn raised_since(
 }
 
 fn delivery(row: &SqliteRow) -> sqlx::Result<Delivery> {
+    let attempted = row.try_get::<Option<&str>, _>("steps")?.is_some();
     Ok(Delivery {
         row: log::row(row)?,
         complete: !row.try_get::<bool, _>("open")?,
-        steps: column::from_json::<Option<_>>(row, "steps")?.unwrap_or_default(),
+        steps: if attempted { column::from_json(row, "steps")? } else { Vec::new() },
     })
 }
 

@@ -4,6 +4,7 @@
 //! Fails:  with [`NotDone`]; nothing was written then.
 //! Limits: a setting that is already so is no change: no row, and nobody is logged out by it.
 
+mod tokens;
 mod values;
 
 use std::collections::BTreeMap;
@@ -15,9 +16,11 @@ use jiff::Timestamp;
 use crate::account::{Account, AccountType, DomainName, Generation, Username};
 use crate::change_password::{ChangePassword, Moment, NewPassword, NotDone, Prepared, Refused};
 use crate::store::{
-    AccountPage, Author, Change, Client, Committed, Conflict, Domain, LoginEntry, NewAccount, RowNumber, Sighting,
-    Store,
+    AccountPage, AuditFilter, Author, Change, Client, Committed, Conflict, Delivery, Domain, LoginEntry, NewAccount,
+    Row, RowNumber, Sighting, Store,
 };
+
+pub use tokens::{TokenMade, TokenText};
 
 /// A domain to be made.
 #[derive(Clone, Debug)]
@@ -293,6 +296,22 @@ impl Administer {
     ) -> Result<(), NotDone> {
         self.store.commit(&[Change::ForgetClient { user: user.clone(), id }], author, now).await?;
         Ok(())
+    }
+
+    /// The rows of the log that pass the filter, newest first.
+    ///
+    /// # Errors
+    /// Only "not now".
+    pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Row>, NotDone> {
+        Ok(self.store.audit(filter).await?)
+    }
+
+    /// What has become of a change; `None` if it is not there, or gave and took no right.
+    ///
+    /// # Errors
+    /// Only "not now".
+    pub async fn receipt(&self, row: RowNumber) -> Result<Option<Delivery>, NotDone> {
+        Ok(self.store.delivery(row).await?)
     }
 
     fn require_profile(&self, profile: &str) -> Result<(), Refused> {

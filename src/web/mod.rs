@@ -37,8 +37,8 @@ use crate::config::Live;
 use crate::store::Store;
 
 pub(crate) use api::{
-    AccountList, AccountMade, AccountView, ClientList, ClientView, DomainList, DomainView, LoggedOut, LoginAccepted,
-    LoginList, PasswordSet, StatusView,
+    AccountList, AccountMade, AccountView, Audit, ClientList, ClientView, DomainList, DomainView, LoggedOut,
+    LoginAccepted, LoginList, NewToken, PasswordSet, Receipt, RowView, StatusView, TokenList, TokenView,
 };
 use status::Readiness;
 
@@ -88,7 +88,7 @@ impl Web {
     ) -> Self {
         let readiness = Arc::new(Readiness::new(Arc::clone(&store)));
         let administer = Administer::new(store, change_password.clone());
-        let (api, _) = api::router(Arc::new(WebState {
+        let api = api::router(Arc::new(WebState {
             authenticator,
             administer,
             change_password,

@@ -63,13 +63,9 @@ impl Problem {
         Self { retry_after: Some(RETRY_SECONDS), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-now", detail) }
     }
 
-    /// For those who are no admins: "not now" without what of ours is broken.
-    pub(crate) fn without_cause(self) -> Self {
-        if self.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
-            Self::not_now("this cannot be done now; try again")
-        } else {
-            self
-        }
+    /// For those who need not know what of ours is broken.
+    pub(crate) fn not_now_without_cause() -> Self {
+        Self::not_now("this cannot be done now; try again")
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {

@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{moment, passwords, user_of};
+use super::{moment, passwords};
 use crate::account::{Account, AccountType, Generation, Username};
 use crate::administer::{AccountRequest, AccountSettings};
 use crate::store::{AccountPage, LoginEntry, LoginOutcome};
 use crate::web::WebState;
-use crate::web::guard::Admin;
-use crate::web::input::{Body, Parameters, Path, SecretText, nullable};
+use crate::web::guard::{Caller, OfAccount};
+use crate::web::input::{Body, Parameters, SecretText, nullable};
 use crate::web::problem::Problem;
 
 /// Accounts in one answer, unless asked for fewer.
@@ -83,7 +83,7 @@ pub(crate) struct GenerationView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Selection {
-    /// Only accounts of this domain.
+    /// Only accounts of this domain. A token for several domains must name one.
     domain: Option<String>,
     /// Part of an address or of a name.
     q: Option<String>,
@@ -161,15 +161,15 @@ impl From<LoginEntry> for LoginView {
 /// A page of accounts, in the order of their names.
 #[utoipa::path(
     get, path = "/accounts", tag = "accounts", params(Selection),
-    responses((status = 200, body = AccountList), (status = 404, body = Problem), (status = 422, body = Problem))
+    responses((status = 200, body = AccountList), (status = 404), (status = 422))
 )]
 pub(super) async fn list_accounts(
-    _: Admin,
+    caller: Caller,
     State(state): State<Arc<WebState>>,
     Parameters(selection): Parameters<Selection>,
 ) -> Result<Json<AccountList>, Problem> {
     let limit = selection.limit.unwrap_or(PAGE).clamp(1, PAGE);
-    let domain = selection.domain.as_deref().map(super::domain_of).transpose()?;
+    let domain = caller.one_domain(selection.domain.as_deref().map(super::domain_of).transpose()?)?;
     let after = selection
         .after
         .map(|text| text.parse::<Username>().map_err(|error| Problem::invalid(format!("`after` {error}"))))
@@ -187,16 +187,17 @@ pub(super) async fn list_accounts(
 #[utoipa::path(
     post, path = "/accounts", tag = "accounts", request_body = AccountBody,
     responses(
-        (status = 201, body = AccountMade), (status = 404, body = Problem), (status = 409, body = Problem),
-        (status = 422, body = Problem), (status = 503, body = Problem)
+        (status = 201, body = AccountMade), (status = 404), (status = 409),
+        (status = 422), (status = 503)
     )
 )]
 pub(super) async fn add_account(
-    Admin(author): Admin,
+    caller: Caller,
     State(state): State<Arc<WebState>>,
     Body(body): Body<AccountBody>,
 ) -> Result<(StatusCode, Json<AccountMade>), Problem> {
     let username = state.username(&body.user).map_err(|error| Problem::invalid(format!("`user` {error}")))?;
+    let author = caller.over(&username.domain())?;
     let request = AccountRequest {
         username,
         password: passwords::new_password(("password", body.password), body.hash, body.generate)?,
@@ -219,72 +220,66 @@ pub(super) async fn add_account(
 /// One account.
 #[utoipa::path(
     get, path = "/accounts/{user}", tag = "accounts", params(("user" = String, Path)),
-    responses((status = 200, body = AccountView), (status = 404, body = Problem))
+    responses((status = 200, body = AccountView), (status = 404))
 )]
 pub(super) async fn show_account(
-    _: Admin,
+    OfAccount { user, .. }: OfAccount,
     State(state): State<Arc<WebState>>,
-    Path(user): Path<String>,
 ) -> Result<Json<AccountView>, Problem> {
-    Ok(Json(state.administer.account(&user_of(&state, &user)?).await?.into()))
+    Ok(Json(state.administer.account(&user).await?.into()))
 }
 
 /// Changes what the body names.
 #[utoipa::path(
     patch, path = "/accounts/{user}", tag = "accounts", request_body = SettingsBody,
     params(("user" = String, Path)),
-    responses((status = 200, body = AccountView), (status = 404, body = Problem), (status = 422, body = Problem))
+    responses((status = 200, body = AccountView), (status = 404), (status = 422))
 )]
 pub(super) async fn set_account(
-    Admin(author): Admin,
+    OfAccount { user, author }: OfAccount,
     State(state): State<Arc<WebState>>,
-    Path(user): Path<String>,
     Body(body): Body<SettingsBody>,
 ) -> Result<Json<AccountView>, Problem> {
     let SettingsBody { name, quota, enabled, account_type, main_password_for_mail, fields } = body;
     let settings = AccountSettings { name, quota, enabled, account_type, main_password_for_mail, fields };
-    let user = user_of(&state, &user)?;
     Ok(Json(state.administer.set_account(&user, settings, &author, Timestamp::now()).await?.into()))
 }
 
 /// Removes an account and everything of it but its name in the log.
 #[utoipa::path(
     delete, path = "/accounts/{user}", tag = "accounts", params(("user" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem))
+    responses((status = 204), (status = 404))
 )]
 pub(super) async fn remove_account(
-    Admin(author): Admin,
+    OfAccount { user, author }: OfAccount,
     State(state): State<Arc<WebState>>,
-    Path(user): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    state.administer.remove_account(&user_of(&state, &user)?, &author, Timestamp::now()).await?;
+    state.administer.remove_account(&user, &author, Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The account's generation: whatever was granted under a lower one is void.
 #[utoipa::path(
     get, path = "/accounts/{user}/generation", tag = "accounts", params(("user" = String, Path)),
-    responses((status = 200, body = GenerationView), (status = 404, body = Problem))
+    responses((status = 200, body = GenerationView), (status = 404))
 )]
 pub(super) async fn show_generation(
-    _: Admin,
+    OfAccount { user, .. }: OfAccount,
     State(state): State<Arc<WebState>>,
-    Path(user): Path<String>,
 ) -> Result<Json<GenerationView>, Problem> {
-    let Generation(generation) = state.administer.generation(&user_of(&state, &user)?).await?;
+    let Generation(generation) = state.administer.generation(&user).await?;
     Ok(Json(GenerationView { generation }))
 }
 
 /// The newest attempts to log in, newest first.
 #[utoipa::path(
     get, path = "/accounts/{user}/logins", tag = "accounts", params(("user" = String, Path)),
-    responses((status = 200, body = LoginList), (status = 404, body = Problem))
+    responses((status = 200, body = LoginList), (status = 404))
 )]
 pub(super) async fn list_logins(
-    _: Admin,
+    OfAccount { user, .. }: OfAccount,
     State(state): State<Arc<WebState>>,
-    Path(user): Path<String>,
 ) -> Result<Json<LoginList>, Problem> {
-    let logins = state.administer.logins(&user_of(&state, &user)?, LOGINS).await?;
+    let logins = state.administer.logins(&user, LOGINS).await?;
     Ok(Json(LoginList { logins: logins.into_iter().map(Into::into).collect() }))
 }

@@ -17,7 +17,7 @@ use crate::authenticate::{Attempt, Judgement, Outage, Purpose, Refusal, Verdict}
 use crate::client_text;
 use crate::userdb;
 use crate::web::WebState;
-use crate::web::guard::Admin;
+use crate::web::guard::Caller;
 use crate::web::input::{Body, SecretText};
 use crate::web::problem::Problem;
 
@@ -29,7 +29,7 @@ pub(super) struct LoginBody {
     password: SecretText,
     /// `imap`, `smtp`, …: what the user logs in to.
     service: String,
-    /// Where the user comes from; without it, the caller's own account on this host is throttled.
+    /// Where the user comes from; without it, whoever asks is throttled.
     #[schema(value_type = Option<String>)]
     remote_ip: Option<IpAddr>,
 }
@@ -48,23 +48,25 @@ pub(crate) struct LoginAccepted {
 #[utoipa::path(
     post, path = "/auth", tag = "auth", request_body = LoginBody,
     responses(
-        (status = 200, body = LoginAccepted), (status = 401, body = Problem), (status = 429, body = Problem),
-        (status = 503, body = Problem)
+        (status = 200, body = LoginAccepted), (status = 401), (status = 429),
+        (status = 503)
     )
 )]
 pub(super) async fn authenticate(
-    Admin(author): Admin,
+    caller: Caller,
     State(state): State<Arc<WebState>>,
     Body(body): Body<LoginBody>,
 ) -> Result<Json<LoginAccepted>, Problem> {
-    let origin = body.remote_ip.map(|address| Origin::Address(address.to_canonical())).or(author.origin);
+    if let Ok(user) = state.username(&body.user) {
+        caller.over(&user.domain())?;
+    }
     let attempt = Attempt {
         name: body.user,
         authzid: None,
         password: body.password.into_secret(),
         purpose: Purpose::Mail,
         service: client_text::service(&body.service),
-        origin: origin.ok_or_else(|| Problem::invalid("`remote_ip` is missing"))?,
+        origin: body.remote_ip.map_or_else(|| caller.origin(), |address| Origin::Address(address.to_canonical())),
         no_penalty: false,
         session: None,
         user_agent: None,

@@ -10,12 +10,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::user_of;
 use crate::account::Origin;
 use crate::client_text::{self, SERVICE_LIMIT, SESSION_LIMIT};
 use crate::store::{Client, Conflict, Sighting};
 use crate::web::WebState;
-use crate::web::guard::Admin;
+use crate::web::guard::OfAccount;
 use crate::web::input::{Body, Path};
 use crate::web::problem::Problem;
 
@@ -59,6 +58,12 @@ pub(super) struct SessionBody {
     user_agent: Option<String>,
 }
 
+/// What stands behind the account in the path.
+#[derive(Debug, Deserialize)]
+pub(super) struct ClientId {
+    id: String,
+}
+
 impl SessionBody {
     /// The names are the webmail's own, and to be found again: one that cannot be kept whole is not taken.
     fn check(&self) -> Result<(), Problem> {
@@ -93,14 +98,13 @@ impl From<Client> for ClientView {
 /// The clients of an account, last seen first. Those seen longest ago are forgotten when there are very many.
 #[utoipa::path(
     get, path = "/accounts/{user}/clients", tag = "clients", params(("user" = String, Path)),
-    responses((status = 200, body = ClientList), (status = 404, body = Problem), (status = 503, body = Problem))
+    responses((status = 200, body = ClientList), (status = 404), (status = 503))
 )]
 pub(super) async fn list_clients(
-    _: Admin,
+    OfAccount { user, .. }: OfAccount,
     State(state): State<Arc<WebState>>,
-    Path(user): Path<String>,
 ) -> Result<Json<ClientList>, Problem> {
-    let clients = state.administer.clients(&user_of(&state, &user)?).await?;
+    let clients = state.administer.clients(&user).await?;
     Ok(Json(ClientList { clients: clients.into_iter().map(Into::into).collect() }))
 }
 
@@ -109,19 +113,18 @@ pub(super) async fn list_clients(
     post, path = "/accounts/{user}/clients", tag = "clients", request_body = SessionBody,
     params(("user" = String, Path)),
     responses(
-        (status = 200, body = ClientView), (status = 404, body = Problem), (status = 422, body = Problem),
-        (status = 503, body = Problem)
+        (status = 200, body = ClientView), (status = 404), (status = 422),
+        (status = 503)
     )
 )]
 pub(super) async fn report_client(
-    _: Admin,
+    OfAccount { user, .. }: OfAccount,
     State(state): State<Arc<WebState>>,
-    Path(user): Path<String>,
     Body(body): Body<SessionBody>,
 ) -> Result<Json<ClientView>, Problem> {
     body.check()?;
     let sighting = Sighting {
-        user: user_of(&state, &user)?,
+        user,
         at: Timestamp::now(),
         kind: body.kind,
         credential: None,
@@ -136,14 +139,13 @@ pub(super) async fn report_client(
 #[utoipa::path(
     delete, path = "/accounts/{user}/clients/{id}", tag = "clients",
     params(("user" = String, Path), ("id" = u64, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 503, body = Problem))
+    responses((status = 204), (status = 404), (status = 503))
 )]
 pub(super) async fn forget_client(
-    Admin(author): Admin,
+    OfAccount { user, author }: OfAccount,
     State(state): State<Arc<WebState>>,
-    Path((user, id)): Path<(String, String)>,
+    Path(ClientId { id }): Path<ClientId>,
 ) -> Result<StatusCode, Problem> {
-    let user = user_of(&state, &user)?;
     // What is no number is nobody's.
     let id = id.parse().map_err(|_| Problem::from(Conflict::NoClient))?;
     state.administer.forget_client(&user, id, &author, Timestamp::now()).await?;

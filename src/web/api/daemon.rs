@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::web::WebState;
-use crate::web::guard::Admin;
+use crate::web::guard::Caller;
+use crate::web::problem::Problem;
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StatusView {
@@ -20,7 +21,11 @@ pub(crate) struct StatusView {
 
 /// Whether the daemon can work now, and why not.
 #[utoipa::path(get, path = "/status", tag = "daemon", responses((status = 200, body = StatusView)))]
-pub(super) async fn show_status(_: Admin, State(state): State<Arc<WebState>>) -> Json<StatusView> {
+pub(super) async fn show_status(
+    caller: Caller,
+    State(state): State<Arc<WebState>>,
+) -> Result<Json<StatusView>, Problem> {
+    caller.over_everything()?;
     let problem = state.readiness.check().await.err();
-    Json(StatusView { version: env!("CARGO_PKG_VERSION").to_owned(), ready: problem.is_none(), problem })
+    Ok(Json(StatusView { version: env!("CARGO_PKG_VERSION").to_owned(), ready: problem.is_none(), problem }))
 }

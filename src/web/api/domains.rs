@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::domain_of;
+use crate::account::DomainName;
 use crate::administer::DomainRequest;
 use crate::config::DEFAULT_POLICY;
 use crate::store::Domain;
 use crate::web::WebState;
-use crate::web::guard::Admin;
-use crate::web::input::{Body, Path, nullable};
+use crate::web::guard::{Caller, OfDomain};
+use crate::web::input::{Body, nullable};
 use crate::web::problem::Problem;
 
 /// A domain.
@@ -56,24 +56,29 @@ impl From<Domain> for DomainView {
     }
 }
 
-/// All domains.
+/// All domains that the caller may deal with.
 #[utoipa::path(get, path = "/domains", tag = "domains", responses((status = 200, body = DomainList)))]
-pub(super) async fn list_domains(_: Admin, State(state): State<Arc<WebState>>) -> Result<Json<DomainList>, Problem> {
-    let domains = state.administer.domains().await?;
+pub(super) async fn list_domains(
+    caller: Caller,
+    State(state): State<Arc<WebState>>,
+) -> Result<Json<DomainList>, Problem> {
+    let mut domains = state.administer.domains().await?;
+    domains.retain(|domain| caller.reaches(&domain.name));
     Ok(Json(DomainList { domains: domains.into_iter().map(Into::into).collect() }))
 }
 
 /// Makes a domain.
 #[utoipa::path(
     post, path = "/domains", tag = "domains", request_body = NewDomain,
-    responses((status = 201, body = DomainView), (status = 409, body = Problem), (status = 422, body = Problem))
+    responses((status = 201, body = DomainView), (status = 409), (status = 422))
 )]
 pub(super) async fn add_domain(
-    Admin(author): Admin,
+    caller: Caller,
     State(state): State<Arc<WebState>>,
     Body(request): Body<NewDomain>,
 ) -> Result<(StatusCode, Json<DomainView>), Problem> {
-    let name = request.domain.parse().map_err(|error| Problem::invalid(format!("`domain` {error}")))?;
+    let name: DomainName = request.domain.parse().map_err(|error| Problem::invalid(format!("`domain` {error}")))?;
+    let author = caller.over(&name)?;
     let profile = request.profile.unwrap_or_else(|| DEFAULT_POLICY.to_owned());
     let domain = DomainRequest { name, profile, default_quota: request.default_quota };
     let domain = state.administer.add_domain(domain, &author, Timestamp::now()).await?;
@@ -84,30 +89,27 @@ pub(super) async fn add_domain(
 #[utoipa::path(
     patch, path = "/domains/{domain}", tag = "domains", request_body = DomainSettings,
     params(("domain" = String, Path)),
-    responses((status = 200, body = DomainView), (status = 404, body = Problem), (status = 422, body = Problem))
+    responses((status = 200, body = DomainView), (status = 404), (status = 422))
 )]
 pub(super) async fn set_domain(
-    Admin(author): Admin,
+    OfDomain { domain, author }: OfDomain,
     State(state): State<Arc<WebState>>,
-    Path(domain): Path<String>,
     Body(settings): Body<DomainSettings>,
 ) -> Result<Json<DomainView>, Problem> {
-    let name = domain_of(&domain)?;
     let DomainSettings { profile, default_quota } = settings;
-    let domain = state.administer.set_domain(&name, profile, default_quota, &author, Timestamp::now()).await?;
+    let domain = state.administer.set_domain(&domain, profile, default_quota, &author, Timestamp::now()).await?;
     Ok(Json(domain.into()))
 }
 
 /// Removes a domain that has no accounts.
 #[utoipa::path(
     delete, path = "/domains/{domain}", tag = "domains", params(("domain" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem))
+    responses((status = 204), (status = 404), (status = 409))
 )]
 pub(super) async fn remove_domain(
-    Admin(author): Admin,
+    OfDomain { domain, author }: OfDomain,
     State(state): State<Arc<WebState>>,
-    Path(domain): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    state.administer.remove_domain(&domain_of(&domain)?, &author, Timestamp::now()).await?;
+    state.administer.remove_domain(&domain, &author, Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

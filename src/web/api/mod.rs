@@ -3,11 +3,15 @@
 //! A call translates its request, calls one use case, and translates the answer; what it may is `guard`'s business.
 
 mod accounts;
+mod audit;
 mod auth;
 mod clients;
 mod daemon;
+mod description;
 mod domains;
 mod passwords;
+mod receipts;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,37 +19,32 @@ use std::time::{Duration, Instant};
 use axum::extract::DefaultBodyLimit;
 use axum::{Json, Router, middleware};
 use jiff::Timestamp;
-use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::BODY_LIMIT;
 use super::problem::Problem;
 use super::{WebState, guard};
-use crate::account::{DomainName, Username};
+use crate::account::DomainName;
 use crate::change_password::Moment;
 
 pub(crate) use accounts::{AccountList, AccountMade, AccountView, LoginList};
+pub(crate) use audit::{Audit, RowView};
 pub(crate) use auth::LoginAccepted;
 pub(crate) use clients::{ClientList, ClientView};
 pub(crate) use daemon::StatusView;
 pub(crate) use domains::{DomainList, DomainView};
 pub(crate) use passwords::{LoggedOut, PasswordSet};
+pub(crate) use receipts::Receipt;
+pub(crate) use tokens::{NewToken, TokenList, TokenView};
 
 /// Where all calls live.
-const PREFIX: &str = "/api/v1";
+pub(super) const PREFIX: &str = "/api/v1";
 /// A person who sets a password waits longer than a mail client that logs in.
 const HASH_PATIENCE: Duration = Duration::from_secs(10);
 
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    info(title = "gatepost", description = "Mailboxes, their passwords, and who is logged in.", license(name = "MIT")),
-    components(schemas(Problem))
-)]
-struct Description;
-
-/// The routes, and their description.
-pub(super) fn router(state: Arc<WebState>) -> (Router, utoipa::openapi::OpenApi) {
+/// The routes, each behind the guard.
+pub(super) fn router(state: Arc<WebState>) -> Router {
     let calls = OpenApiRouter::new()
         .routes(routes!(domains::list_domains, domains::add_domain))
         .routes(routes!(domains::set_domain, domains::remove_domain))
@@ -58,21 +57,20 @@ pub(super) fn router(state: Arc<WebState>) -> (Router, utoipa::openapi::OpenApi)
         .routes(routes!(passwords::reset_password))
         .routes(routes!(passwords::log_out))
         .routes(routes!(auth::authenticate))
+        .routes(routes!(passwords::change_password))
+        .routes(routes!(receipts::show_receipt))
+        .routes(routes!(audit::list_changes))
+        .routes(routes!(tokens::list_tokens, tokens::add_token))
+        .routes(routes!(tokens::revoke_token))
         .routes(routes!(daemon::show_status));
-    let for_all = OpenApiRouter::new().routes(routes!(passwords::change_password));
-    let (closed, description) =
-        OpenApiRouter::with_openapi(Description::openapi()).nest(PREFIX, calls).split_for_parts();
-    let (open, description) = OpenApiRouter::with_openapi(description).nest(PREFIX, for_all).split_for_parts();
-    let served = Json(description.clone());
-    let router = closed
-        .route(&format!("{PREFIX}/openapi.json"), axum::routing::get(async move || served))
-        .fallback(guard::no_such_call)
-        .method_not_allowed_fallback(guard::no_such_method)
-        .layer(middleware::from_fn(guard::require_admin))
-        .merge(open.method_not_allowed_fallback(guard::no_such_method))
+    let (router, mut description) =
+        OpenApiRouter::with_openapi(description::beginning()).nest(PREFIX, calls).split_for_parts();
+    description::complete(&mut description);
+    router
+        .route(&format!("{PREFIX}/openapi.json"), axum::routing::get(async move || Json(description)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), guard::admit))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(state);
-    (router, description)
+        .with_state(state)
 }
 
 /// A call that hashes starts now and waits for the hash pool only so long.
@@ -80,11 +78,7 @@ fn moment() -> Moment {
     Moment { now: Timestamp::now(), deadline: Instant::now() + HASH_PATIENCE }
 }
 
-/// The account that a path names; what cannot be a name is nobody's.
-fn user_of(state: &WebState, text: &str) -> Result<Username, Problem> {
-    state.username(text).map_err(|_| Problem::no_account())
-}
-
+/// The domain that a parameter names; what cannot be a name is nobody's.
 fn domain_of(text: &str) -> Result<DomainName, Problem> {
     text.parse().map_err(|_| Problem::no_domain())
 }

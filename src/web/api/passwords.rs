@@ -1,24 +1,26 @@
 //! Passwords: reset one, and log out everywhere.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Json;
 use axum::extract::State;
-use axum::{Extension, Json};
+use axum::http::StatusCode;
 use gatepost_protocol::Secret;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep_until;
 use utoipa::ToSchema;
 
-use super::{auth, moment, user_of};
-use crate::account::StoredHash;
+use super::{auth, moment};
+use crate::account::{Origin, StoredHash};
 use crate::authenticate::{Attempt, Purpose};
 use crate::change_password::{NewPassword, NotChanged};
-use crate::store::Door;
+use crate::store::{Door, Role};
 use crate::web::WebState;
-use crate::web::guard::{Admin, Surface};
-use crate::web::input::{Body, Path, SecretText};
+use crate::web::guard::{Caller, OfAccount};
+use crate::web::input::{Body, SecretText};
 use crate::web::problem::Problem;
 
 /// Exactly one of the three.
@@ -41,6 +43,9 @@ pub(super) struct ChangeBody {
     current: SecretText,
     #[schema(value_type = String, format = Password)]
     new: SecretText,
+    /// Where the user is; believed of an admin's and a webmail's token.
+    #[schema(value_type = Option<String>)]
+    remote_ip: Option<IpAddr>,
 }
 
 /// A password that was set.
@@ -63,22 +68,23 @@ pub(crate) struct LoggedOut {
 #[utoipa::path(
     post, path = "/password", tag = "passwords", request_body = ChangeBody,
     responses(
-        (status = 200, body = PasswordSet), (status = 401, body = Problem), (status = 409, body = Problem),
-        (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)
+        (status = 200, body = PasswordSet), (status = 401), (status = 409),
+        (status = 422), (status = 429), (status = 503)
     )
 )]
 pub(super) async fn change_password(
-    Extension(surface): Extension<Surface>,
+    caller: Caller,
     State(state): State<Arc<WebState>>,
     Body(body): Body<ChangeBody>,
 ) -> Result<Json<PasswordSet>, Problem> {
+    let origin = origin(&caller, &state, &body)?;
     let current = Attempt {
         name: body.user,
         authzid: None,
         password: body.current.into_secret(),
         purpose: Purpose::Account,
         service: "password".to_owned(),
-        origin: surface.peer().origin(),
+        origin,
         no_penalty: false,
         session: None,
         user_agent: None,
@@ -92,8 +98,24 @@ pub(super) async fn change_password(
         Ok(set) => Ok(Json(PasswordSet { password: None, generation: set.generation.0, receipt: set.receipt.0 })),
         Err(NotChanged::Current(refusal)) => Err(auth::refused(&refusal)),
         Err(NotChanged::Unverified(outage)) => Err(auth::put_off(&outage)),
-        Err(NotChanged::NotDone(not_done)) => Err(Problem::from(not_done).without_cause()),
+        Err(NotChanged::NotDone(not_done)) => Err(not_done.into()),
     }
+}
+
+/// Whose wrong passwords are counted: the client's where somebody names it who is believed, else the caller's.
+fn origin(caller: &Caller, state: &WebState, body: &ChangeBody) -> Result<Origin, Problem> {
+    let Some(address) = body.remote_ip else { return Ok(caller.origin()) };
+    if !matches!(caller.role(), Some(Role::Admin | Role::Webmail)) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "only a webmail's or an admin's token may say where a user is; leave out `remote_ip`",
+        ));
+    }
+    if let Ok(user) = state.username(&body.user) {
+        caller.over(&user.domain())?;
+    }
+    Ok(Origin::Address(address.to_canonical()))
 }
 
 /// Sets the main password without asking for the current one.
@@ -101,17 +123,15 @@ pub(super) async fn change_password(
     put, path = "/accounts/{user}/password", tag = "passwords", request_body = PasswordBody,
     params(("user" = String, Path)),
     responses(
-        (status = 200, body = PasswordSet), (status = 404, body = Problem), (status = 422, body = Problem),
-        (status = 503, body = Problem)
+        (status = 200, body = PasswordSet), (status = 404), (status = 422),
+        (status = 503)
     )
 )]
 pub(super) async fn reset_password(
-    Admin(author): Admin,
+    OfAccount { user, author }: OfAccount,
     State(state): State<Arc<WebState>>,
-    Path(user): Path<String>,
     Body(body): Body<PasswordBody>,
 ) -> Result<Json<PasswordSet>, Problem> {
-    let user = user_of(&state, &user)?;
     let password = new_password(("new", body.new), body.hash, body.generate)?;
     let set = state.change_password.reset(&user, password, &author, moment()).await?;
     Ok(Json(PasswordSet { password: set.generated.map(told), generation: set.generation.0, receipt: set.receipt.0 }))
@@ -120,14 +140,13 @@ pub(super) async fn reset_password(
 /// Ends whatever was granted to the user: sessions, remembered logins, logins on their way.
 #[utoipa::path(
     post, path = "/accounts/{user}/logout", tag = "passwords", params(("user" = String, Path)),
-    responses((status = 200, body = LoggedOut), (status = 404, body = Problem))
+    responses((status = 200, body = LoggedOut), (status = 404))
 )]
 pub(super) async fn log_out(
-    Admin(author): Admin,
+    OfAccount { user, author }: OfAccount,
     State(state): State<Arc<WebState>>,
-    Path(user): Path<String>,
 ) -> Result<Json<LoggedOut>, Problem> {
-    let logged_out = state.administer.log_out(&user_of(&state, &user)?, &author, Timestamp::now()).await?;
+    let logged_out = state.administer.log_out(&user, &author, Timestamp::now()).await?;
     Ok(Json(LoggedOut { generation: logged_out.generation.0, receipt: logged_out.receipt.0 }))
 }
 

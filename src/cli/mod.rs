@@ -6,6 +6,7 @@
 //!         what happened and what to do goes to standard error.
 
 mod account;
+mod audit;
 mod auth;
 mod check_config;
 mod client;
@@ -14,8 +15,10 @@ mod domain;
 mod import;
 mod output;
 mod password;
+mod receipt;
 mod serve;
 mod status;
+mod token;
 mod values;
 
 use std::io::Write as _;
@@ -74,6 +77,13 @@ enum Call {
     Logins(account::Logins),
     /// Show the programs and browsers that an account is used with.
     Clients(clients::Clients),
+    /// Show what has become of a change: which sessions it ended, and what of it is still to be done.
+    Receipt(receipt::Show),
+    /// Show who changed what, through which door, from where, when.
+    Audit(audit::List),
+    /// Tokens for programs that use the HTTP API: add, list, revoke.
+    #[command(subcommand)]
+    Token(token::Verb),
     /// Try a login.
     #[command(subcommand)]
     Auth(auth::Verb),
@@ -135,6 +145,9 @@ fn perform_call(call: Call, daemon: Daemon) -> Result<(), Failure> {
             Call::Logout(logout) => logout.run(&mut connect.await?).await,
             Call::Logins(logins) => logins.run(&mut connect.await?).await,
             Call::Clients(clients) => clients.run(&mut connect.await?).await,
+            Call::Receipt(receipt) => receipt.run(&mut connect.await?).await,
+            Call::Audit(list) => list.run(&mut connect.await?).await,
+            Call::Token(verb) => verb.run(&mut connect.await?).await,
             Call::Auth(verb) => verb.run(connect).await,
             Call::Import(verb) => verb.run(default_domain, connect).await,
             Call::Status(status) => status.run(&mut connect.await?).await,

@@ -1,6 +1,11 @@
-//! Values: sizes, quotas, types and fields as they are written on the command line.
+//! Values: sizes, quotas, types, roles, times and fields as they are written on the command line.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::account::AccountType;
+use crate::store::Role;
 
 /// A quota of the account's own, or the domain's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +34,18 @@ pub(super) fn parse_type(text: &str) -> Result<AccountType, String> {
     serde_json::from_value(text.into()).map_err(|_| "a type is person, shared or service".to_owned())
 }
 
+pub(super) fn parse_role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| "a role is admin, webmail or login".to_owned())
+}
+
+/// A time as the API writes it, or a day, which begins at midnight UTC.
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let midnight = |day: Date| TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok();
+    text.parse().ok().or_else(|| text.parse().ok().and_then(midnight)).ok_or_else(|| {
+        "a time is written 2026-01-31T12:00:00Z, or 2026-01-31 for the midnight (UTC) it begins with".to_owned()
+    })
+}
+
 pub(super) fn parse_field(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("a field is written KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
@@ -45,6 +62,18 @@ mod tests {
         }
         for text in ["", "G", "-1", "1.5G", "1GB", "16777216T", "1 G", "ß"] {
             assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_its_first_moment() {
+        for (text, time) in [
+            ("2026-01-31", Some("2026-01-31T00:00:00Z")),
+            ("2026-01-31T12:00:00.5+01:00", Some("2026-01-31T11:00:00.5Z")),
+            ("2026-02-30", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(parse_time(text).ok().map(|time| time.to_string()).as_deref(), time, "{text}");
         }
     }
 

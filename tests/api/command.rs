@@ -119,6 +119,105 @@ async fn clients_are_listed_with_what_they_call_themselves() {
 }
 
 #[tokio::test]
+async fn a_token_is_told_once_listed_and_revoked() {
+    let service = Service::start().await;
+    let directory = beside(&service);
+    gatepost(directory.path(), &["domain", "add", "example.org"], "").await;
+    let add = ["token", "add", "webmail", "--role", "webmail", "--domain", "example.org"];
+    let output = gatepost(directory.path(), &add, "").await;
+    let (code, printed) = outcome(&output);
+    let (token, said) = printed.split_once('\n').expect("two lines");
+    assert_eq!(code, Some(0), "{}", complaint(&output));
+    assert_eq!(said, "token webmail added (webmail, for example.org); it is not shown again\n");
+    assert_eq!((token.len(), token.get(..3)), (46, Some("gp_")));
+    gatepost(directory.path(), &["token", "add", "panel", "--role", "admin"], "").await;
+    let output = gatepost(directory.path(), &["token", "list"], "").await;
+    let listed = outcome(&output).1;
+    let columns: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(columns.iter().map(|line| line[0]).collect::<Vec<_>>(), ["NAME", "panel", "webmail"], "{listed}");
+    assert!(listed.ends_with("Z  example.org\n") && listed.contains("Z  all domains\n"), "{listed}");
+    assert!(!listed.contains("gp_"));
+    let steps: [(&[&str], i32, &str); 5] = [
+        (&add, 1, "exists already"),
+        (&["token", "add", "w2", "--role", "webmail", "--domain", "no.example"], 1, "no such domain"),
+        (&["token", "add", "w2", "--role", "operator"], 2, "admin, webmail or login"),
+        (&["token", "revoke", "webmail"], 0, ""),
+        (&["token", "revoke", "webmail"], 1, "no such token"),
+    ];
+    for (arguments, code, told) in steps {
+        let output = gatepost(directory.path(), arguments, "").await;
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert!(complaint(&output).contains(told), "{arguments:?}: {}", complaint(&output));
+    }
+}
+
+#[tokio::test]
+async fn the_audit_shows_what_was_asked_for_newest_first() {
+    let service = Service::start().await;
+    let directory = beside(&service);
+    for domain in ["example.org", "other.example"] {
+        gatepost(directory.path(), &["domain", "add", domain], "").await;
+    }
+    for user in ["ann@example.org", "bo@other.example"] {
+        gatepost(directory.path(), &["account", "add", user, "--generate"], "").await;
+        gatepost(directory.path(), &["account", "set", user, "--quota", "1G"], "").await;
+    }
+    let cases: [(&[&str], &str); 10] = [
+        (&[], "6 5 4 3 2 1"),
+        (&["--user", "ann@example.org"], "4 3"),
+        (&["--domain", "other.example"], "6 5 2"),
+        (&["--kind", "quota-set"], "6 4"),
+        (&["--who", "uid:0", "--door", "command", "--limit", "2"], "6 5"),
+        (&["--who", "uid:1"], ""),
+        (&["--door", "api"], ""),
+        (&["--since", "2020-01-01", "--until", "2020-01-02"], ""),
+        (&["--since", "2020-01-01T00:00:00Z", "--kind", "account-added"], "5 3"),
+        (&["--domain", "example.org", "--user", "bo@other.example"], ""),
+    ];
+    for (filter, expected) in cases {
+        let output = gatepost(directory.path(), &[&["audit"][..], filter].concat(), "").await;
+        let (code, printed) = outcome(&output);
+        let numbers: Vec<&str> = printed.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!((code, numbers.join(" ").as_str()), (Some(0), expected), "{filter:?}: {}", complaint(&output));
+    }
+    let output = gatepost(directory.path(), &["audit", "--limit", "1", "--json"], "").await;
+    let rows: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let newest = &rows[0];
+    assert_eq!(
+        (&newest["kind"], &newest["subject"], &newest["who"], &newest["door"], &newest["origin"]),
+        (&json!("quota-set"), &json!("bo@other.example"), &json!("uid:0"), &json!("command"), &json!("local:0"))
+    );
+    for wrong in [&["--kind", "no-such-kind"][..], &["--user", "no name"], &["--domain", "no domain"]] {
+        let output = gatepost(directory.path(), &[&["audit"][..], wrong].concat(), "").await;
+        assert_eq!(outcome(&output), (Some(1), ""), "{wrong:?}");
+    }
+    let output = gatepost(directory.path(), &["audit", "--since", "yesterday"], "").await;
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_receipt_says_what_was_changed_and_whether_it_is_complete() {
+    let service = Service::start().await;
+    let directory = beside(&service);
+    gatepost(directory.path(), &["domain", "add", "example.org"], "").await;
+    gatepost(directory.path(), &["account", "add", "ann@example.org", "--generate"], "").await;
+    let output = gatepost(directory.path(), &["receipt", "2"], "").await;
+    let (code, printed) = outcome(&output);
+    assert_eq!(code, Some(0), "{}", complaint(&output));
+    assert!(printed.starts_with("account-added of ann@example.org at 20"), "{printed}");
+    let output = gatepost(directory.path(), &["receipt", "2", "--json"], "").await;
+    let receipt: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        (&receipt["id"], &receipt["user"], &receipt["generation"], &receipt["reason"], &receipt["credential"]),
+        (&json!(2), &json!("ann@example.org"), &json!(2), &json!("account-added"), &Value::Null)
+    );
+    for none in ["1", "3"] {
+        let output = gatepost(directory.path(), &["receipt", none], "").await;
+        assert_eq!((output.status.code(), complaint(&output)), (Some(1), "gatepost: there is no such receipt\n"));
+    }
+}
+
+#[tokio::test]
 async fn auth_test_prints_what_doveadm_prints() {
     let service = Service::start().await;
     let directory = beside(&service);

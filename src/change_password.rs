@@ -12,10 +12,11 @@ use gatepost_protocol::Secret;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::account::{Generation, StoredHash, Username};
+use crate::account::{Fingerprint, Generation, StoredHash, Username};
 use crate::authenticate::{Attempt, Authenticator, Judgement, Outage, Refusal, Verdict};
 use crate::config::{DEFAULT_POLICY, Live};
 use crate::hash_pool::{HashPool, PoolError};
+use crate::password::fingerprint::FingerprintKey;
 use crate::password::policy::{Policy, Reason};
 use crate::password::{self, Ceilings, VerifyError, generator};
 use crate::store::{Author, Change, CommitError, Conflict, Door, RowNumber, Store, StoreError};
@@ -148,6 +149,8 @@ impl From<CommitError> for NotDone {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) hash: StoredHash,
+    /// `None` where only the hash is known.
+    pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) generated: Option<Secret>,
 }
 
@@ -159,6 +162,7 @@ pub struct ChangePassword {
     hash_pool: Arc<HashPool>,
     live: watch::Receiver<Arc<Live>>,
     ceilings: Ceilings,
+    fingerprint_key: Arc<FingerprintKey>,
 }
 
 impl ChangePassword {
@@ -169,8 +173,9 @@ impl ChangePassword {
         hash_pool: Arc<HashPool>,
         live: watch::Receiver<Arc<Live>>,
         ceilings: Ceilings,
+        fingerprint_key: Arc<FingerprintKey>,
     ) -> Self {
-        Self { store, authenticator, hash_pool, live, ceilings }
+        Self { store, authenticator, hash_pool, live, ceilings, fingerprint_key }
     }
 
     /// Sets the main password of whoever knows the current one. The caller waits until `answer_at` before it answers.
@@ -239,8 +244,9 @@ impl ChangePassword {
     ) -> Result<PasswordSet, NotDone> {
         let domain = self.store.domain(&user.domain()).await?.ok_or(Conflict::NoAccount)?;
         self.store.generation(user).await?.ok_or(Conflict::NoAccount)?;
-        let Prepared { hash, generated } = self.prepare(user, password, &domain.profile, moment.deadline).await?;
-        let change = Change::SetPassword { user: user.clone(), hash, fingerprint: None, expected };
+        let Prepared { hash, fingerprint, generated } =
+            self.prepare(user, password, &domain.profile, moment.deadline).await?;
+        let change = Change::SetPassword { user: user.clone(), hash, fingerprint, expected };
         let committed = self.store.commit(&[change], author, moment.now).await?;
         let generation = committed.generation.ok_or(Conflict::NoAccount)?;
         Ok(PasswordSet { generated, generation, receipt: committed.row })
@@ -258,7 +264,7 @@ impl ChangePassword {
         let (secret, generated) = match password {
             NewPassword::Hashed(hash) => {
                 password::inspect(&hash, &self.ceilings).map_err(Refused::Hash)?;
-                return Ok(Prepared { hash, generated: None });
+                return Ok(Prepared { hash, fingerprint: None, generated: None });
             }
             NewPassword::Generated => {
                 let secret = generator::generate(&policy, &random()?);
@@ -268,8 +274,9 @@ impl ChangePassword {
         };
         let checked = self.hash_pool.check(policy, secret.clone(), user.clone(), deadline).await;
         checked.map_err(NotNow::Checking)?.map_err(Refused::Policy)?;
+        let fingerprint = Some(self.fingerprint_key.fingerprint(user, &secret));
         let hash = self.hash_pool.hash(secret, random()?, deadline).await.map_err(NotNow::Hashing)?;
-        Ok(Prepared { hash, generated })
+        Ok(Prepared { hash, fingerprint, generated })
     }
 
     /// Whether a domain may name this profile.

@@ -174,12 +174,12 @@ impl Administer {
         if self.store.generation(&request.username).await?.is_some() {
             return Err(Conflict::AccountExists.into());
         }
-        let Prepared { hash, generated } =
+        let Prepared { hash, fingerprint, generated } =
             self.passwords.prepare(&request.username, request.password, &domain.profile, moment.deadline).await?;
         let new_account = NewAccount {
             username: request.username,
             hash,
-            fingerprint: None,
+            fingerprint,
             name: request.name,
             quota: request.quota,
             enabled: request.enabled,

@@ -45,11 +45,13 @@ pub(super) fn of(written: &raw::File) -> (Config, Complaints) {
         store_path: written.store.path.clone(),
         listeners: listeners(&written.listen, &mut complaints),
         hash: hash(&written.hash, &mut complaints),
+        fingerprint_key: written.previous_password.key_file.clone(),
         log_format: written.log.format,
     };
     let live = Live {
         default_domain: written.default_domain.clone(),
         throttle: throttle(&written.throttle, &mut complaints),
+        previous_password_kept: written.previous_password.kept.0,
         userdb: userdb(&written.userdb, &mut complaints),
         dict: dict(&written.dict, &mut complaints),
         recipient_delimiter: recipient_delimiter(&written.socketmap, &mut complaints),

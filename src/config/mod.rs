@@ -21,6 +21,7 @@ mod values;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::account::DomainName;
 use crate::hash_pool;
@@ -51,6 +52,8 @@ pub struct Fixed {
     pub listeners: Vec<Listener>,
     /// Threads keep the memory of their hashes, so the cost is as fixed as they are.
     pub hash: hash_pool::Settings,
+    /// The file of what the fingerprints of previous passwords are made under; `None` is beside the store.
+    pub fingerprint_key: Option<PathBuf>,
     pub log_format: LogFormat,
 }
 
@@ -60,6 +63,8 @@ pub struct Live {
     /// Completes a name without `@`.
     pub default_domain: Option<DomainName>,
     pub throttle: throttle::Settings,
+    /// For how long a password that was replaced is known again.
+    pub previous_password_kept: Duration,
     pub userdb: Template,
     pub dict: DictBounds,
     /// Each of these characters parts a mailbox from an extension; none does if it is empty.
@@ -105,6 +110,12 @@ impl Config {
 }
 
 impl Fixed {
+    /// The file of what the fingerprints of previous passwords are made under.
+    #[must_use]
+    pub fn fingerprint_key(&self) -> PathBuf {
+        self.fingerprint_key.clone().unwrap_or_else(|| self.store_path.with_file_name("fingerprint.key"))
+    }
+
     /// The settings that differ in `other`, which a restart would bring into force.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
@@ -116,6 +127,7 @@ impl Fixed {
         };
         compare("[store] path", self.store_path != other.store_path);
         compare("[hash]", self.hash != other.hash);
+        compare("[previous_password] key_file", self.fingerprint_key != other.fingerprint_key);
         compare("[log] format", self.log_format != other.log_format);
         let listeners = |fixed: &Self| -> BTreeMap<String, Listener> {
             fixed.listeners.iter().map(|listener| (listener.name.clone(), listener.clone())).collect()

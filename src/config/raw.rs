@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -21,6 +22,7 @@ pub(super) struct File {
     pub(super) listen: BTreeMap<String, Listen>,
     pub(super) hash: Hash,
     pub(super) throttle: Throttle,
+    pub(super) previous_password: PreviousPassword,
     pub(super) userdb: Userdb,
     pub(super) dict: Dict,
     pub(super) socketmap: Socketmap,
@@ -101,6 +103,20 @@ impl Default for Throttle {
     fn default() -> Self {
         let throttle::Settings { failure_delay, failures, window, entries, trusted_networks } = Default::default();
         Self { failure_delay: Period(failure_delay), failures, window: Period(window), entries, trusted_networks }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PreviousPassword {
+    pub(super) kept: Period,
+    /// Absent is beside the store.
+    pub(super) key_file: Option<PathBuf>,
+}
+
+impl Default for PreviousPassword {
+    fn default() -> Self {
+        Self { kept: Period(Duration::from_hours(7 * 24)), key_file: None }
     }
 }
 

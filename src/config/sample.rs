@@ -5,8 +5,19 @@ use super::*;
 const SAMPLE: &str = include_str!("../../config/gatepost.toml");
 
 /// Every table, with a name where the operator chooses one.
-const TABLES: [&str; 10] =
-    ["", "store", "listen.auth", "hash", "throttle", "userdb", "dict", "socketmap", "policy.default", "log"];
+const TABLES: [&str; 11] = [
+    "",
+    "store",
+    "listen.auth",
+    "hash",
+    "throttle",
+    "previous_password",
+    "userdb",
+    "dict",
+    "socketmap",
+    "policy.default",
+    "log",
+];
 
 #[test]
 fn the_sample_is_the_built_in_default() {

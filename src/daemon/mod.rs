@@ -4,6 +4,7 @@
 //!         peer as "not now".
 
 mod doors;
+mod fingerprint_key;
 mod notify;
 mod signals;
 
@@ -33,6 +34,7 @@ use crate::telemetry::logging::Logging;
 use crate::throttle::Throttle;
 use crate::web::Web;
 use doors::Doors;
+use fingerprint_key::KeyError;
 use signals::{Request, Signals};
 
 /// Connections have so long to tell their clients what is decided.
@@ -54,6 +56,8 @@ pub enum StartError {
     Store(#[from] OpenError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    FingerprintKey(#[from] KeyError),
     #[error("cannot {doing}: {cause}")]
     System { doing: &'static str, cause: io::Error },
 }
@@ -132,6 +136,7 @@ async fn build(
     // The store makes its directory for nobody else, and in the default the sockets are below it.
     listen::make_directories(&config.fixed.listeners)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.fixed.store_path, &SqliteOptions::default()).await?);
+    let fingerprint_key = Arc::new(fingerprint_key::load_or_make(&config.fixed.fingerprint_key())?);
     let pool = HashPool::start(config.fixed.hash.clone())
         .map_err(|cause| StartError::System { doing: "start the hash threads", cause })?;
     let pool = Arc::new(pool);
@@ -144,6 +149,7 @@ async fn build(
         pool,
         live.clone(),
         config.fixed.hash.ceilings,
+        fingerprint_key,
     );
     let web = Web::new(Arc::clone(&store), Arc::clone(&authenticator), change_password.clone(), live.clone());
     let gate = Arc::new(Gate {

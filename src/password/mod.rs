@@ -12,6 +12,7 @@ mod bcrypt;
 mod challenge;
 mod cost;
 mod crypt;
+pub mod fingerprint;
 pub mod generator;
 mod otp;
 mod pbkdf2;

@@ -10,6 +10,7 @@ use gatepost::change_password::ChangePassword;
 use gatepost::config::{Config, Live};
 use gatepost::hash_pool::{self, HashPool};
 use gatepost::listen::Peer;
+use gatepost::password::fingerprint::{FingerprintKey, KEY_LENGTH};
 use gatepost::password::policy::Policy;
 use gatepost::password::{Ceilings, Cost};
 use gatepost::sessions::history::history;
@@ -66,8 +67,15 @@ impl Service {
         tokio::spawn(entries.run(shutdown.clone()));
         let authenticator =
             Arc::new(Authenticator::new(shared.clone(), hash_pool.clone(), throttle, history, live.clone()));
-        let change_password =
-            ChangePassword::new(shared.clone(), authenticator.clone(), hash_pool, live.clone(), ceilings);
+        let fingerprint_key = Arc::new(FingerprintKey::new([7; KEY_LENGTH]));
+        let change_password = ChangePassword::new(
+            shared.clone(),
+            authenticator.clone(),
+            hash_pool,
+            live.clone(),
+            ceilings,
+            fingerprint_key,
+        );
         let web = Web::new(shared, authenticator, change_password, live);
         Self { store, shutdown, web, directory }
     }

@@ -134,37 +134,22 @@ impl Books {
         self.recorder.login(account, password, || heard(account, &ask()))
     }
 
-    /// After the crowd has gone: tries everything that may be right, so that what is lost is missed, and takes down
-    /// what is.
+    /// After the crowd has gone: tries everything that may be right, so that what is lost is missed.
     pub(crate) fn audit(&self, gatepost: &Gatepost) {
-        let auth_socket = gatepost.path_of("auth");
-        let is_right = &|account, password: Password| {
-            let mut client = Connection::to_auth(auth_socket, 2);
-            let heard = self.log_in(account, password, || {
-                client.send(auth(1, "", &name(account), &password.text()));
-                client.line()
-            });
-            assert_ne!(heard, Heard::NotNow, "nothing is wrong any more");
-            heard == Heard::Accepted
+        let try_all = |account| {
+            let Known { newest, replaced, doubtful, .. } = self.known(account);
+            let mut client = Connection::to_auth(gatepost.path_of("auth"), 2);
+            for (request, password) in (1..).zip(replaced.into_iter().chain(doubtful).chain([newest])) {
+                let heard = self.log_in(account, password, || {
+                    client.send(auth(request, "", &name(account), &password.text()));
+                    client.line()
+                });
+                assert_ne!(heard, Heard::NotNow, "nothing is wrong any more");
+            }
         };
         thread::scope(|scope| {
-            for account in 0..self.accounts() {
-                scope.spawn(move || {
-                    let Known { newest, replaced, doubtful, .. } = self.known(account);
-                    let tried = thread::scope(|scope| {
-                        let tried = replaced.into_iter().chain(doubtful).chain([newest]);
-                        let tried = tried.map(|one| (one, scope.spawn(move || is_right(account, one))));
-                        tried
-                            .collect::<Vec<_>>()
-                            .into_iter()
-                            .map(|(one, tried)| (one, joined(tried)))
-                            .collect::<Vec<_>>()
-                    });
-                    let mut known = self.account(account);
-                    known.newest = tried.iter().rfind(|(_, is_right)| *is_right).map_or(newest, |(one, _)| *one);
-                    known.doubtful.clear();
-                });
-            }
+            let audits: Vec<_> = (0..self.accounts()).map(|account| scope.spawn(move || try_all(account))).collect();
+            audits.into_iter().for_each(joined);
         });
     }
 

@@ -6,5 +6,4 @@
 
 mod books;
 mod crowd;
-mod kills;
 mod together;

@@ -11,6 +11,7 @@
 pub mod alone;
 pub mod api;
 pub mod checker;
+pub mod chromium;
 pub mod client;
 mod confined;
 pub mod dovecot;
@@ -20,6 +21,7 @@ pub mod mailhost;
 pub mod postfix;
 pub mod process;
 pub mod raw;
+pub mod roundcube;
 pub mod smtp;
 pub mod submission;
 

@@ -7,6 +7,9 @@ use std::{fs, io, path::Path};
 
 use transcript::{Line, Peer};
 
+/// As Roundcube says it; no transcript has that.
+const CHANGE: &[u8] = b"user ann@example.org\r\npass Secret-a1\r\nnewpass Secret-a2\r\nquit\r\n";
+
 fn main() -> io::Result<()> {
     let transcripts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/transcripts"));
     let corpus = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus"));
@@ -32,7 +35,7 @@ fn main() -> io::Result<()> {
             write(&target, &format!("{directory}-{number}"), &sent)?;
         }
     }
-    Ok(())
+    write(&corpus.join("poppassd"), "change", CHANGE)
 }
 
 fn write(directory: &Path, name: &str, seed: &[u8]) -> io::Result<()> {

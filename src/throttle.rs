@@ -25,7 +25,7 @@ pub struct Settings {
     pub window: Duration,
     /// Pairs of network and account that are remembered at most.
     pub entries: usize,
-    /// Networks whose failures are not counted: webmails, which speak for everybody.
+    /// Networks whose failures to log in are not counted: webmails, which speak for everybody.
     pub trusted_networks: Vec<IpNet>,
 }
 
@@ -53,6 +53,14 @@ impl Settings {
     }
 }
 
+/// What a password was given for. Each is counted by itself, so guesses at the one shut nobody out of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tally {
+    Logins,
+    /// Trusted networks owe for these too: a webmail's form must be no place to guess at.
+    Changes,
+}
+
 /// May this attempt be verified?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -68,7 +76,7 @@ pub struct Throttle {
     windows: Mutex<Windows>,
 }
 
-type Key = (Network, String);
+type Key = (Tally, Network, String);
 
 /// Failures of the running window and of the one before it: forgetting is dropping the older map.
 #[derive(Debug)]
@@ -91,11 +99,11 @@ impl Throttle {
 
     /// `account` is the name as folded; what is no name is nobody, the empty text.
     #[must_use]
-    pub fn admit(&self, origin: Origin, account: &str, now: Instant) -> Admission {
+    pub fn admit(&self, tally: Tally, origin: Origin, account: &str, now: Instant) -> Admission {
         let settings = self.settings();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.turn(&settings, now);
-        let key = (Network::of(origin), account.to_owned());
+        let key = (tally, Network::of(origin), account.to_owned());
         let [current, previous] =
             [&windows.current, &windows.previous].map(|window| window.get(&key).copied().unwrap_or(0));
         if current >= settings.failures {
@@ -113,19 +121,19 @@ impl Throttle {
         Admission::Proceed { refuse_at: now + self.settings().failure_delay }
     }
 
-    pub fn record_failure(&self, origin: Origin, account: &str, now: Instant) {
+    pub fn record_failure(&self, tally: Tally, origin: Origin, account: &str, now: Instant) {
         let settings = self.settings();
-        if settings.trusts(origin) {
+        if tally == Tally::Logins && settings.trusts(origin) {
             return;
         }
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.turn(&settings, now);
-        *windows.current.entry((Network::of(origin), account.to_owned())).or_default() += 1;
+        *windows.current.entry((tally, Network::of(origin), account.to_owned())).or_default() += 1;
     }
 
     /// A right password clears what its network owed on this account.
-    pub fn record_success(&self, origin: Origin, account: &str) {
-        let key = (Network::of(origin), account.to_owned());
+    pub fn record_success(&self, tally: Tally, origin: Origin, account: &str) {
+        let key = (tally, Network::of(origin), account.to_owned());
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.current.remove(&key);
         windows.previous.remove(&key);
@@ -164,14 +172,14 @@ mod tests {
     }
 
     fn fail_twice(throttle: &Throttle, from: Origin, now: Instant) {
-        throttle.record_failure(from, "ann@example.org", now);
-        throttle.record_failure(from, "ann@example.org", now);
+        throttle.record_failure(Tally::Logins, from, "ann@example.org", now);
+        throttle.record_failure(Tally::Logins, from, "ann@example.org", now);
     }
 
     #[test]
     fn a_refusal_leaves_at_a_fixed_time_after_arrival() {
         let now = Instant::now();
-        let admission = throttle(now).admit(origin("192.0.2.1"), "ann@example.org", now);
+        let admission = throttle(now).admit(Tally::Logins, origin("192.0.2.1"), "ann@example.org", now);
         assert_eq!(admission, Admission::Proceed { refuse_at: now + Duration::from_secs(2) });
     }
 
@@ -180,7 +188,9 @@ mod tests {
         let now = Instant::now();
         let throttle = throttle(now);
         fail_twice(&throttle, origin("2001:db8:1:2::7"), now);
-        let admitted = |from, account| matches!(throttle.admit(origin(from), account, now), Admission::Proceed { .. });
+        let admitted = |from, account| {
+            matches!(throttle.admit(Tally::Logins, origin(from), account, now), Admission::Proceed { .. })
+        };
         assert!(!admitted("2001:db8:1:2::8", "ann@example.org"), "the same /64");
         assert!(admitted("2001:db8:1:3::7", "ann@example.org"), "another /64");
         assert!(admitted("2001:db8:1:2::7", "bob@example.org"), "another account");
@@ -192,13 +202,13 @@ mod tests {
         let throttle = throttle(now);
         let home = origin("192.0.2.1");
         fail_twice(&throttle, home, now);
-        assert!(matches!(throttle.admit(home, "ann@example.org", now), Admission::Later { .. }));
-        throttle.record_success(home, "ann@example.org");
-        assert!(matches!(throttle.admit(home, "ann@example.org", now), Admission::Proceed { .. }));
+        assert!(matches!(throttle.admit(Tally::Logins, home, "ann@example.org", now), Admission::Later { .. }));
+        throttle.record_success(Tally::Logins, home, "ann@example.org");
+        assert!(matches!(throttle.admit(Tally::Logins, home, "ann@example.org", now), Admission::Proceed { .. }));
 
         fail_twice(&throttle, home, now);
         let later = now + WINDOW * 2;
-        assert!(matches!(throttle.admit(home, "ann@example.org", later), Admission::Proceed { .. }));
+        assert!(matches!(throttle.admit(Tally::Logins, home, "ann@example.org", later), Admission::Proceed { .. }));
     }
 
     #[test]
@@ -208,10 +218,12 @@ mod tests {
         let home = origin("192.0.2.1");
         fail_twice(&throttle, home, now);
         for asked in [now, now + WINDOW] {
-            let Admission::Later { at } = throttle.admit(home, "ann@example.org", asked) else { panic!("admitted") };
+            let Admission::Later { at } = throttle.admit(Tally::Logins, home, "ann@example.org", asked) else {
+                panic!("admitted")
+            };
             assert_eq!(at, now + WINDOW * 2);
         }
-        let admission = throttle.admit(home, "ann@example.org", now + WINDOW * 2);
+        let admission = throttle.admit(Tally::Logins, home, "ann@example.org", now + WINDOW * 2);
         assert!(matches!(admission, Admission::Proceed { .. }), "{admission:?}");
     }
 
@@ -222,9 +234,27 @@ mod tests {
         let throttle = Throttle::new(Settings { failures: 2, trusted_networks, ..Settings::default() }, now);
         for (from, admitted) in [("192.0.2.1", true), ("198.51.100.1", false)] {
             fail_twice(&throttle, origin(from), now);
-            let admission = throttle.admit(origin(from), "ann@example.org", now);
+            let admission = throttle.admit(Tally::Logins, origin(from), "ann@example.org", now);
             assert_eq!(matches!(admission, Admission::Proceed { .. }), admitted, "{from}");
         }
+    }
+
+    #[test]
+    fn changes_are_counted_by_themselves_and_from_trusted_networks_too() {
+        let now = Instant::now();
+        let trusted_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+        let throttle = Throttle::new(Settings { failures: 2, trusted_networks, ..Settings::default() }, now);
+        let (webmail, ann) = (origin("192.0.2.1"), "ann@example.org");
+        let admitted =
+            |tally, account| matches!(throttle.admit(tally, webmail, account, now), Admission::Proceed { .. });
+        for _ in 0..2 {
+            throttle.record_failure(Tally::Changes, webmail, ann, now);
+        }
+        throttle.record_success(Tally::Logins, webmail, ann);
+        assert!(!admitted(Tally::Changes, ann));
+        assert!(admitted(Tally::Logins, ann) && admitted(Tally::Changes, "bob@example.org"));
+        throttle.record_success(Tally::Changes, webmail, ann);
+        assert!(admitted(Tally::Changes, ann));
     }
 
     #[test]
@@ -232,7 +262,7 @@ mod tests {
         let now = Instant::now();
         let throttle = Throttle::new(Settings { entries: 100, ..Settings::default() }, now);
         for number in 0..1_000 {
-            throttle.record_failure(origin("192.0.2.1"), &format!("user{number}@example.org"), now);
+            throttle.record_failure(Tally::Logins, origin("192.0.2.1"), &format!("user{number}@example.org"), now);
         }
         let windows = throttle.windows.lock().expect("not poisoned");
         assert!(windows.current.len() + windows.previous.len() <= 100);

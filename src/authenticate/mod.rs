@@ -27,7 +27,7 @@ use crate::sessions::history::History;
 use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Sighting, Store, StoreError};
 use crate::telemetry::logging::quoted;
 use crate::telemetry::metrics;
-use crate::throttle::{Admission, Throttle};
+use crate::throttle::{Admission, Tally, Throttle};
 use upgrade::Upgrade;
 
 /// From its arrival an attempt has so long to be decided; some clients give up at 5 s, Postfix at 10.
@@ -153,7 +153,7 @@ impl Authenticator {
         let admission = if attempt.no_penalty {
             self.throttle.wave_through(attempt.arrived)
         } else {
-            self.throttle.admit(attempt.origin, account, attempt.arrived)
+            self.throttle.admit(attempt.purpose.tally(), attempt.origin, account, attempt.arrived)
         };
         let refuse_at = match admission {
             Admission::Proceed { refuse_at } => refuse_at,
@@ -301,13 +301,13 @@ impl Authenticator {
         let session = attempt.session.as_ref().map(|session| display(quoted(session)));
         let (outcome, credential) = match &verdict {
             Verdict::Accept(identity) => {
-                self.throttle.record_success(origin, account);
+                self.throttle.record_success(attempt.purpose.tally(), origin, account);
                 tracing::info!(user = %account, %origin, %service, session, "login accepted");
                 (Some(LoginOutcome::Accepted), Some(identity.credential))
             }
             Verdict::Refuse(refusal) => {
                 if *refusal == Refusal::Wrong && !attempt.no_penalty {
-                    self.throttle.record_failure(origin, account, attempt.arrived);
+                    self.throttle.record_failure(attempt.purpose.tally(), origin, account, attempt.arrived);
                 }
                 tracing::info!(user = %quoted(&attempt.name), %origin, %service, session, reason = refusal.as_str(), "login refused");
                 (Some(LoginOutcome::Refused), None)
@@ -333,6 +333,15 @@ impl Authenticator {
             self.history.record(login, client);
         }
         Judgement { verdict, answer_at }
+    }
+}
+
+impl Purpose {
+    fn tally(self) -> Tally {
+        match self {
+            Self::Mail => Tally::Logins,
+            Self::Account => Tally::Changes,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use criterion::Criterion;
 use gatepost::account::{Origin, Username};
 use gatepost::store::Store as _;
 use gatepost::store::sqlite::{SqliteOptions, SqliteStore};
-use gatepost::throttle::{Settings, Throttle};
+use gatepost::throttle::{Settings, Tally, Throttle};
 use gatepost_protocol::dovecot::client::{ClientEvent, ClientSession, Reply};
 use gatepost_protocol::dovecot::{Cookie, Handshake};
 use tokio::runtime::Runtime;
@@ -66,11 +66,13 @@ fn throttle(criterion: &mut Criterion) {
     let address = |number: usize| Origin::Address(Ipv4Addr::from_bits(number as u32).into());
     let pairs: Vec<_> = (0..ACCOUNTS).map(|number| (address(number), user(number))).collect();
     for (origin, account) in &pairs {
-        throttle.record_failure(*origin, account, now);
+        throttle.record_failure(Tally::Logins, *origin, account, now);
     }
     let mut turn = pairs.iter().cycle();
     criterion.bench_function("throttle: admit", |bencher| {
-        bencher.iter(|| turn.next().map(|(origin, account)| throttle.admit(*origin, black_box(account), now)));
+        bencher.iter(|| {
+            turn.next().map(|(origin, account)| throttle.admit(Tally::Logins, *origin, black_box(account), now))
+        });
     });
 }
 

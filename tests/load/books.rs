@@ -1,6 +1,7 @@
 //! What the clients of a crowd know of the accounts: which password is in force, as far as they were told.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -83,14 +84,24 @@ impl Books {
     pub(crate) fn change(&self, account: usize, current: Password, public: &Api) -> Told {
         self.set(account, Some(current), |new| {
             let body = json!({"user": name(account), "current": current.text(), "new": new.text()});
-            public.call("POST", "/password", &body)
+            told(public.call("POST", "/password", &body))
+        })
+    }
+
+    /// The same, as a webmail does it by poppassd.
+    pub(crate) fn change_by_webmail(&self, account: usize, current: Password, poppassd: SocketAddr) -> Told {
+        self.set(account, Some(current), |new| {
+            let mut webmail = Connection::to_address(poppassd);
+            let [user, current, new] = [name(account), current.text(), new.text()];
+            webmail.send(format!("user {user}\npass {current}\nnewpass {new}\nquit\n"));
+            told_by_poppassd(&webmail.rest())
         })
     }
 
     /// A reset by an administrator.
     pub(crate) fn reset(&self, account: usize, admin: &Api) -> Told {
         self.set(account, None, |new| {
-            admin.call("PUT", &format!("/accounts/{}/password", name(account)), &json!({"new": new.text()}))
+            told(admin.call("PUT", &format!("/accounts/{}/password", name(account)), &json!({"new": new.text()})))
         })
     }
 
@@ -99,19 +110,14 @@ impl Books {
         self.set(account, None, |new| {
             let hash = xcrypt::crypt(&new.text(), "$6$rounds=1000$saltsalt").expect("libxcrypt hashes");
             let body = json!({"hash": format!("{{SHA512-CRYPT}}{hash}")});
-            admin.call("PUT", &format!("/accounts/{}/password", name(account)), &body)
+            told(admin.call("PUT", &format!("/accounts/{}/password", name(account)), &body))
         })
     }
 
     /// Sets a fresh password the way `ask` does.
-    pub(crate) fn set(
-        &self,
-        account: usize,
-        current: Option<Password>,
-        ask: impl FnOnce(Password) -> Option<Answer>,
-    ) -> Told {
+    pub(crate) fn set(&self, account: usize, current: Option<Password>, ask: impl FnOnce(Password) -> Told) -> Told {
         let new = self.fresh();
-        let told = self.recorder.change(account, current, new, || told(ask(new)));
+        let told = self.recorder.change(account, current, new, || ask(new));
         if matches!(told, Told::Acknowledged { .. }) {
             *self.acknowledged.lock().expect("no client ends halfway") += 1;
             self.one_more.notify_all();
@@ -134,22 +140,37 @@ impl Books {
         self.recorder.login(account, password, || heard(account, &ask()))
     }
 
-    /// After the crowd has gone: tries everything that may be right, so that what is lost is missed.
+    /// After the crowd has gone: tries everything that may be right, so that what is lost is missed, and takes down
+    /// what is.
     pub(crate) fn audit(&self, gatepost: &Gatepost) {
-        let try_all = |account| {
-            let Known { newest, replaced, doubtful, .. } = self.known(account);
-            let mut client = Connection::to_auth(gatepost.path_of("auth"), 2);
-            for (request, password) in (1..).zip(replaced.into_iter().chain(doubtful).chain([newest])) {
-                let heard = self.log_in(account, password, || {
-                    client.send(auth(request, "", &name(account), &password.text()));
-                    client.line()
-                });
-                assert_ne!(heard, Heard::NotNow, "nothing is wrong any more");
-            }
+        let auth_socket = gatepost.path_of("auth");
+        let is_right = &|account, password: Password| {
+            let mut client = Connection::to_auth(auth_socket, 2);
+            let heard = self.log_in(account, password, || {
+                client.send(auth(1, "", &name(account), &password.text()));
+                client.line()
+            });
+            assert_ne!(heard, Heard::NotNow, "nothing is wrong any more");
+            heard == Heard::Accepted
         };
         thread::scope(|scope| {
-            let audits: Vec<_> = (0..self.accounts()).map(|account| scope.spawn(move || try_all(account))).collect();
-            audits.into_iter().for_each(joined);
+            for account in 0..self.accounts() {
+                scope.spawn(move || {
+                    let Known { newest, replaced, doubtful, .. } = self.known(account);
+                    let tried = thread::scope(|scope| {
+                        let tried = replaced.into_iter().chain(doubtful).chain([newest]);
+                        let tried = tried.map(|one| (one, scope.spawn(move || is_right(account, one))));
+                        tried
+                            .collect::<Vec<_>>()
+                            .into_iter()
+                            .map(|(one, tried)| (one, joined(tried)))
+                            .collect::<Vec<_>>()
+                    });
+                    let mut known = self.account(account);
+                    known.newest = tried.iter().rfind(|(_, is_right)| *is_right).map_or(newest, |(one, _)| *one);
+                    known.doubtful.clear();
+                });
+            }
         });
     }
 
@@ -230,5 +251,18 @@ fn told(answer: Option<Answer>) -> Told {
         401 | 409 => Told::WrongPassword,
         503 => Told::Unknown,
         _ => panic!("a change heard {status}: {body}"),
+    }
+}
+
+/// The whole conversation: the greeting, then an answer to each line.
+fn told_by_poppassd(heard: &str) -> Told {
+    let last = heard.lines().rfind(|line| !line.starts_with("200 Goodbye")).unwrap_or_default();
+    if let Some((_, receipt)) = last.split_once("; receipt ") {
+        let digits: String = receipt.chars().take_while(char::is_ascii_digit).collect();
+        return Told::Acknowledged { generation: digits.parse().expect("a receipt has a number") };
+    }
+    match last.get(..1) {
+        Some("5") => Told::WrongPassword,
+        _ => Told::Unknown,
     }
 }

@@ -1,6 +1,7 @@
 //! Many clients at once, each changing passwords and logging in as chance will have it.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -15,13 +16,36 @@ use crate::books::{Books, name};
 /// Settings under which a crowd is not throttled: all its clients come from this host.
 pub(crate) const SETTINGS: &str = "failures = 1000000000\ntrusted_networks = [\"127.0.0.0/8\"]\n";
 
+/// Where a crowd comes in. The sockets outlive the daemon, so it may be killed meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct Entrances {
+    auth: PathBuf,
+    login: PathBuf,
+    public: Api,
+    poppassd: SocketAddr,
+    admin: Api,
+}
+
+impl Entrances {
+    pub(crate) fn of(gatepost: &Gatepost) -> Self {
+        let path = |name| gatepost.path_of(name).to_owned();
+        Self {
+            auth: path("auth"),
+            login: path("login"),
+            public: Api::public(gatepost),
+            poppassd: gatepost.poppassd,
+            admin: Api::admin(gatepost),
+        }
+    }
+}
+
 /// Runs so many clients until `meanwhile` has ended.
-pub(crate) fn run<T>(clients: usize, gatepost: &Gatepost, books: &Books, meanwhile: impl FnOnce() -> T) -> T {
+pub(crate) fn run<T>(clients: usize, entrances: &Entrances, books: &Books, meanwhile: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let crowd: Vec<_> = (0..clients)
             .map(|number| {
-                let mut client = Client::new(number, gatepost, books);
+                let mut client = Client::new(number, entrances, books);
                 let over = &over;
                 scope.spawn(move || client.run_until(over))
             })
@@ -44,23 +68,21 @@ impl Drop for Tell<'_> {
 }
 
 struct Client<'a> {
+    entrances: &'a Entrances,
     socket: &'a Path,
     connection: Option<Connection>,
     request: u32,
-    public: Api,
-    admin: Api,
     books: &'a Books,
     chance: Chance,
 }
 
 impl<'a> Client<'a> {
-    fn new(number: usize, gatepost: &'a Gatepost, books: &'a Books) -> Self {
+    fn new(number: usize, entrances: &'a Entrances, books: &'a Books) -> Self {
         Self {
-            socket: gatepost.path_of(if number.is_multiple_of(2) { "auth" } else { "login" }),
+            entrances,
+            socket: if number.is_multiple_of(2) { &entrances.auth } else { &entrances.login },
             connection: None,
             request: 0,
-            public: Api::public(gatepost),
-            admin: Api::admin(gatepost),
             books,
             chance: Chance(number as u64 + 1),
         }
@@ -71,14 +93,17 @@ impl<'a> Client<'a> {
             let account = self.chance.below(self.books.accounts());
             let known = self.books.known(account);
             match self.chance.below(100) {
-                0..8 => {
-                    self.books.change(account, known.newest, &self.public);
+                0..5 => {
+                    self.books.change(account, known.newest, &self.entrances.public);
+                }
+                5..8 => {
+                    self.books.change_by_webmail(account, known.newest, self.entrances.poppassd);
                 }
                 8..11 => {
-                    self.books.reset(account, &self.admin);
+                    self.books.reset(account, &self.entrances.admin);
                 }
                 11..14 => {
-                    self.books.bring_along(account, &self.admin);
+                    self.books.bring_along(account, &self.entrances.admin);
                 }
                 14..20 => self.log_in(account, known.replaced.front().copied().unwrap_or(known.newest)),
                 20..24 => self.log_in(account, known.doubtful.front().copied().unwrap_or(known.newest)),

@@ -6,4 +6,5 @@
 
 mod books;
 mod crowd;
+mod kills;
 mod together;

@@ -81,14 +81,15 @@ fn set_by_every_door(alone: &Alone) -> Vec<(String, String)> {
         ("PUT JSON".to_owned(), call(alone, "PUT", user, "json", &body(&format!("{{'new': '{}'}}", right(2))))),
         ("POST /password".to_owned(), call(alone, "POST", "/api/v1/password", "json", &change)),
         ("PUT form".to_owned(), call(alone, "PUT", user, "x-www-form-urlencoded", &format!("new={}", right(4)))),
+        ("poppassd".to_owned(), by_webmail(alone, &right(4), &right(5))),
     ];
-    assert!(alone.log_in(ALICE.user, &right(4)).starts_with("OK\t"), "the last of them is in force: {said:?}");
+    assert!(alone.log_in(ALICE.user, &right(5)).starts_with("OK\t"), "the last of them is in force: {said:?}");
     said
 }
 
 fn log_in_by_every_door(alone: &Alone) {
     for socket in ["auth", "login"] {
-        for password in [right(4), wrong(1)] {
+        for password in [right(5), wrong(1)] {
             let mut client = alone.auth_client(socket);
             client.send(auth(1, "\tsession=s\tclient_id=\"name\" \"x\"", ALICE.user, &password));
             client.line();
@@ -101,7 +102,7 @@ fn log_in_by_every_door(alone: &Alone) {
             mta.line();
         }
     }
-    for password in [right(4), wrong(2)] {
+    for password in [right(5), wrong(2)] {
         let body = format!(r#"{{"user": "{}", "password": "{password}", "service": "imap"}}"#, ALICE.user);
         call(alone, "POST", "/api/v1/auth", "json", &body);
         alone.gatepost.command(&["auth", "test", ALICE.user, "--stdin"], &format!("{password}\n"));
@@ -126,6 +127,11 @@ fn out_of_its_place(alone: &Alone) {
         client.send(said);
         client.end_sending();
         client.rest();
+    }
+    for said in [format!("{secret}\n"), format!("user {secret}\n{secret}\n"), format!("pass {secret}\n")] {
+        let mut webmail = Connection::to_address(alone.gatepost.poppassd);
+        webmail.send(said);
+        webmail.rest();
     }
     for socket in ["master", "userdb", "keys", "socketmap"] {
         for said in
@@ -166,6 +172,8 @@ fn errors(alone: &Alone) -> Vec<(String, String)> {
     }
     let change = format!(r#"{{"user": "{}", "current": "{secret}", "new": "{secret}"}}"#, ALICE.user);
     said.push(("POST /password".to_owned(), call(alone, "POST", "/api/v1/password", "json", &change)));
+    said.push(("poppassd, wrong".to_owned(), by_webmail(alone, &secret, &secret)));
+    said.push(("poppassd, no good".to_owned(), by_webmail(alone, &right(5), MARKER)));
     for (arguments, input) in [
         (&["passwd", ALICE.user, "--stdin"][..], MARKER.to_owned()),
         (&["passwd", ALICE.user, "--hash-stdin"], secret.clone()),
@@ -178,6 +186,13 @@ fn errors(alone: &Alone) -> Vec<(String, String)> {
         said.push((format!("gatepost {arguments:?}"), printed.into_owned()));
     }
     said
+}
+
+/// All that a webmail hears.
+fn by_webmail(alone: &Alone, current: &str, new: &str) -> String {
+    let mut webmail = Connection::to_address(alone.gatepost.poppassd);
+    webmail.send(format!("user {}\npass {current}\nnewpass {new}\nquit\n", ALICE.user));
+    webmail.rest()
 }
 
 fn call(alone: &Alone, method: &str, path: &str, media: &str, body: &str) -> String {

@@ -63,7 +63,7 @@ fn what_is_sent_is_what_was_sent() {
         }
     }
     let flush: serde_json::Value =
-        serde_json::from_str(&request(&[Command::FlushCache(alice())])).expect("what we send is JSON");
+        serde_json::from_str(&request(&[Command::FlushCache(Some(alice()))])).expect("what we send is JSON");
     let sent = retagged(&recorded("2.3-cache-flush.txt").sent);
     assert_eq!(flush, serde_json::from_str::<serde_json::Value>(&sent).expect("what was sent is JSON"));
 }
@@ -123,7 +123,7 @@ fn a_kick_says_whom_it_reached_and_nobody_is_no_error() {
 
 #[test]
 fn a_flush_says_how_many_entries_there_were() {
-    assert_eq!(ask("2.3-cache-flush.txt", &[Command::FlushCache(alice())]), Ok(vec![Ok(Answer::Flushed(0))]));
+    assert_eq!(ask("2.3-cache-flush.txt", &[Command::FlushCache(Some(alice()))]), Ok(vec![Ok(Answer::Flushed(0))]));
 }
 
 #[test]

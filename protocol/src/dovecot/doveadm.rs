@@ -49,8 +49,8 @@ pub enum Command {
     Who(Option<LiteralName>),
     /// Ends every connection of the user.
     Kick(LiteralName),
-    /// Dovecot's auth service forgets what it cached of the user. 2.4.1 and 2.4.2 crash of it.
-    FlushCache(LiteralName),
+    /// Dovecot's auth service forgets what it cached of one user or of all. 2.4.1 and 2.4.2 crash of it.
+    FlushCache(Option<LiteralName>),
 }
 
 /// What a command came to.
@@ -126,7 +126,8 @@ fn call(command: &Command, tag: usize) -> Value {
         Command::Who(None) => ("who", json!({"separateConnections": true})),
         Command::Who(Some(user)) => ("who", json!({"mask": [user.as_str()], "separateConnections": true})),
         Command::Kick(user) => ("kick", json!({"mask": [user.as_str()]})),
-        Command::FlushCache(user) => ("authCacheFlush", json!({"user": [user.as_str()]})),
+        Command::FlushCache(None) => ("authCacheFlush", json!({})),
+        Command::FlushCache(Some(user)) => ("authCacheFlush", json!({"user": [user.as_str()]})),
     };
     json!([name, parameters, tag.to_string()])
 }

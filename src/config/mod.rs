@@ -31,7 +31,7 @@ use crate::throttle;
 use crate::userdb::Template;
 pub use listener::{Endpoint, Listener};
 pub use problem::{ConfigError, Problem};
-pub use values::{LogFormat, LogLevel, Mode, Protocol};
+pub use values::{LogFormat, LogLevel, Mode, Password, Protocol};
 
 /// Read where it exists and no `--config` names another.
 pub const SYSTEM_FILE: &str = "/etc/gatepost/gatepost.toml";

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use gatepost_protocol::Secret;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,46 @@ impl TryFrom<String> for Period {
             .and_then(|duration| duration.try_into().ok())
             .map(Self)
             .ok_or_else(|| format!("{text:?} is not a length of time; write it like \"2 s\", \"500 ms\" or \"10 min\""))
+    }
+}
+
+/// A password for some other program. What is wrong with one is said without it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub struct Password(Secret);
+
+impl Password {
+    /// The text, for the one who logs in with it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        // It was made from text.
+        std::str::from_utf8(self.0.expose()).unwrap_or_default()
+    }
+}
+
+impl From<&str> for Password {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+/// Tells whether a configuration changed; nobody is let in by it, so it need not take the same time always.
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose() == other.0.expose()
+    }
+}
+
+impl Eq for Password {}
+
+impl TryFrom<toml::Value> for Password {
+    type Error = &'static str;
+
+    fn try_from(value: toml::Value) -> Result<Self, &'static str> {
+        match value {
+            toml::Value::String(text) => Ok(Self(Secret::new(text.into_bytes()))),
+            _ => Err("must be text in quotes"),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::hash_pool::HashPool;
 use crate::listen::{self, Inherited, ListenError};
 use crate::serve::Gate;
 use crate::serve::waiting::Waiting;
-use crate::sessions::history;
+use crate::sessions::{self, history};
 use crate::store::Store;
 use crate::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::telemetry::logging::Logging;
@@ -157,6 +157,7 @@ async fn build(
         change_password,
         store,
         waiting: Arc::new(Waiting::default()),
+        claims: Arc::new(sessions::live::Live::new(Instant::now())),
         live,
         server_pid: process::id(),
         connections: AtomicU32::new(1),

@@ -106,11 +106,13 @@ impl<S: Stream> Conversation<S> {
             return self.session.fail(id, None);
         };
         let user = &grant.identity.account.username;
+        let claim = self.gate.claims.claim(user, hand_off.session_pid.or_else(|| self.peer.pid()));
         match self.find(user).await {
             Ok((account, quota)) if account.generation == grant.identity.generation => {
                 let mut fields = self.userdb_fields(&account, quota);
                 fields.push(("auth_mech".to_owned(), grant.mechanism.to_owned()));
                 self.found(id, &account.username, &fields);
+                claim.answered(account.generation, Instant::now());
             }
             Ok(_) | Err(Nothing::Absent) => {
                 tracing::info!(%user, "login not handed over: the account was changed meanwhile");

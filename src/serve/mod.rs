@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authenticate::Authenticator;
 use crate::change_password::ChangePassword;
 use crate::config::Live;
+use crate::sessions;
 use crate::store::Store;
 use waiting::Waiting;
 
@@ -43,6 +44,8 @@ pub struct Gate {
     pub change_password: ChangePassword,
     pub store: Arc<dyn Store>,
     pub waiting: Arc<Waiting>,
+    /// Told of every login that a mail process claims.
+    pub claims: Arc<sessions::live::Live>,
     pub live: tokio::sync::watch::Receiver<Arc<Live>>,
     /// SPID: the same on every socket, or a mail process thinks that the server was restarted.
     pub server_pid: u32,

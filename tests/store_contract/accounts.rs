@@ -1,16 +1,14 @@
-//! Promises about accounts, their passwords, the change log and the logins.
+//! Promises about domains, accounts and the logins to them.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gatepost::account::{Account, AccountType, CredentialName, DomainName, Generation, Origin, Username};
+use gatepost::account::{Account, AccountType, CredentialName, DomainName, Generation, Username};
 use gatepost::store::{
-    AccountPage, Author, Change, ChangeKind, CommitError, Committed, Conflict, Domain, Door, LoginEntry, LoginOutcome,
-    NewAccount, RowNumber, Store,
+    AccountPage, Change, ChangeKind, CommitError, Committed, Conflict, Domain, LoginEntry, LoginOutcome, NewAccount,
+    RowNumber, Store,
 };
 
-use crate::sample::{add_domain, at, author, commit, hash, new_account, try_commit, user, with_ann};
+use crate::sample::{add_domain, at, author, commit, hash, new_account, raised, try_commit, user, with_ann};
 
 pub(crate) async fn an_account_is_read_as_it_was_added(store: &dyn Store) {
     let name: DomainName = "example.org".parse().expect("a valid domain");
@@ -111,10 +109,6 @@ pub(crate) async fn each_change_changes_what_it_names_and_nothing_else(store: &d
 fn raise(account: &mut Account, committed: Committed) {
     account.generation = raised(committed.generation);
     account.changed = committed.row;
-}
-
-fn raised(generation: Option<Generation>) -> Generation {
-    generation.expect("the generation of an account")
 }
 
 pub(crate) async fn only_rights_raise_the_generation(store: &dyn Store) {
@@ -235,116 +229,6 @@ pub(crate) async fn conflicts_are_told_apart(store: &dyn Store) {
     let removed = commit(store, Change::RemoveDomain { domain: domain("example.org") }).await;
     assert_eq!(removed.generation, None);
     assert_eq!(store.domains().await.expect("a store"), []);
-}
-
-pub(crate) async fn of_two_changes_with_one_expectation_one_wins(store: &dyn Store) {
-    let (ann, mut generation) = with_ann(store).await;
-    for round in 0..20 {
-        let texts = [format!("left {round}"), format!("right {round}")];
-        let change = |text: &str| Change::SetPassword {
-            user: ann.clone(),
-            hash: hash(text),
-            fingerprint: None,
-            expected: Some(generation),
-        };
-        let results = tokio::join!(try_commit(store, change(&texts[0])), try_commit(store, change(&texts[1])));
-        let (winner, committed) = match results {
-            (Ok(committed), Err(CommitError::Conflict(Conflict::Moved))) => (0, committed),
-            (Err(CommitError::Conflict(Conflict::Moved)), Ok(committed)) => (1, committed),
-            both => panic!("{both:?}"),
-        };
-        generation = raised(committed.generation);
-        assert_eq!(main_hash(store, &ann).await, (hash(&texts[winner]), generation));
-    }
-}
-
-async fn main_hash(store: &dyn Store, user: &Username) -> (gatepost::account::StoredHash, Generation) {
-    let record = store.login_record(user).await.expect("a store").expect("an account");
-    (record.credentials[0].hash.clone(), record.account.generation)
-}
-
-pub(crate) async fn an_upgraded_hash_is_dropped_after_a_change(store: &dyn Store) {
-    let (ann, generation) = with_ann(store).await;
-    let upgrade = |generation| Change::UpgradeHash {
-        user: ann.clone(),
-        credential: CredentialName::Main,
-        verified: hash("first"),
-        upgraded: hash("upgraded"),
-        fingerprint: None,
-        generation,
-    };
-    // The same password set again: the string is equal, but it was verified for what held before.
-    let again = Change::SetPassword { user: ann.clone(), hash: hash("first"), fingerprint: None, expected: None };
-    let current = raised(commit(store, again).await.generation);
-    let dropped = try_commit(store, upgrade(generation)).await;
-    assert!(matches!(dropped, Err(CommitError::Conflict(Conflict::Moved))), "{dropped:?}");
-    assert_eq!(main_hash(store, &ann).await, (hash("first"), current));
-
-    let upgraded = commit(store, upgrade(current)).await;
-    assert_eq!(upgraded.generation, Some(current));
-    assert_eq!(main_hash(store, &ann).await, (hash("upgraded"), current));
-    let twice = try_commit(store, upgrade(current)).await;
-    assert!(matches!(twice, Err(CommitError::Conflict(Conflict::Moved))), "{twice:?}");
-}
-
-/// The password is set to a text that names its turn; a reader must find the text of the generation's own turn.
-pub(crate) async fn hash_and_generation_are_of_one_moment(store: &dyn Store) {
-    let (ann, first) = with_ann(store).await;
-    let turns = gatepost_harness::times(30, 2000);
-    let done = AtomicBool::new(false);
-    let write = async {
-        let mut written = HashMap::from([(first, hash("first"))]);
-        for turn in 0..turns {
-            let text = hash(&format!("turn {turn}"));
-            let change =
-                Change::SetPassword { user: ann.clone(), hash: text.clone(), fingerprint: None, expected: None };
-            written.insert(raised(commit(store, change).await.generation), text);
-        }
-        done.store(true, Ordering::Relaxed);
-        written
-    };
-    let read = || async {
-        let mut seen = Vec::new();
-        while !done.load(Ordering::Relaxed) {
-            let record = store.login_record(&ann).await.expect("a store").expect("Ann");
-            assert_eq!(record.account.generation, record.credentials[0].generation);
-            seen.push((record.account.generation, record.credentials[0].hash.clone()));
-        }
-        seen
-    };
-    let (written, seen, seen_too) = tokio::join!(write, read(), read());
-    assert!(seen.len() > turns, "{} reads of {turns} writes", seen.len());
-    for (generation, hash) in seen.into_iter().chain(seen_too) {
-        assert_eq!(written.get(&generation), Some(&hash), "at generation {generation}");
-    }
-}
-
-pub(crate) async fn the_log_says_who_did_what_through_which_door(store: &dyn Store) {
-    let (ann, generation) = with_ann(store).await;
-    let address = "2001:db8::9".parse().expect("an address");
-    let author = Author { who: ann.to_string(), door: Door::Login, origin: Some(Origin::Address(address)) };
-    let upgrade = Change::UpgradeHash {
-        user: ann.clone(),
-        credential: CredentialName::Main,
-        verified: hash("first"),
-        upgraded: hash("upgraded"),
-        fingerprint: None,
-        generation,
-    };
-    let committed = store.commit(&[upgrade], &author, at(77)).await.expect("it fits");
-    let rows = store.changes_since(RowNumber(generation.0), 10).await.expect("a store");
-    let [row] = rows.as_slice() else { panic!("one row, not {rows:?}") };
-    assert_eq!(row.number, committed.row);
-    assert_eq!(row.subject, "ann@example.org");
-    assert_eq!(row.credential, Some(CredentialName::Main));
-    assert_eq!(row.kind, ChangeKind::HashUpgraded);
-    assert_eq!((row.who.as_str(), row.door), ("ann@example.org", Door::Login));
-    assert_eq!(row.origin.as_deref(), Some("2001:db8::9"));
-    assert_eq!(row.at, at(77));
-
-    let numbers: Vec<_> =
-        store.changes_since(RowNumber(0), 2).await.expect("a store").iter().map(|row| row.number.0).collect();
-    assert_eq!(numbers, [1, 2]);
 }
 
 pub(crate) async fn accounts_are_listed_page_by_page(store: &dyn Store) {

@@ -5,7 +5,9 @@
 mod accounts;
 mod clients;
 mod dict;
+mod log;
 mod model;
+mod passwords;
 mod sample;
 
 /// Runs each promise as a test of its own, on a new and empty store.
@@ -45,10 +47,10 @@ keeps!(
     accounts::a_commit_of_several_changes_is_all_or_nothing,
     accounts::an_address_made_again_starts_higher,
     accounts::conflicts_are_told_apart,
-    accounts::of_two_changes_with_one_expectation_one_wins,
-    accounts::an_upgraded_hash_is_dropped_after_a_change,
-    accounts::hash_and_generation_are_of_one_moment,
-    accounts::the_log_says_who_did_what_through_which_door,
+    passwords::of_two_changes_with_one_expectation_one_wins,
+    passwords::an_upgraded_hash_is_dropped_after_a_change,
+    passwords::hash_and_generation_are_of_one_moment,
+    log::the_log_says_who_did_what_through_which_door,
     accounts::accounts_are_listed_page_by_page,
     accounts::the_newest_logins_are_kept,
     accounts::a_cancelled_commit_leaves_the_store_usable,

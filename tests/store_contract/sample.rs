@@ -53,3 +53,7 @@ pub(crate) async fn with_ann(store: &dyn Store) -> (Username, Generation) {
     let committed = commit(store, Change::AddAccount(new_account("ann@example.org"))).await;
     (user("ann@example.org"), committed.generation.expect("the generation of an account"))
 }
+
+pub(crate) fn raised(generation: Option<Generation>) -> Generation {
+    generation.expect("the generation of an account")
+}

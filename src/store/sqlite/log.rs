@@ -73,7 +73,9 @@ async fn filtered(connection: &mut SqliteConnection, filter: &AuditFilter) -> sq
         query.push(" AND subject = ").push_bind(user.as_str());
     }
     if let Some(domain) = &filter.domain {
-        query.push(" AND domain = ").push_bind(domain.as_str());
+        // A user's own rows are fewer than the domain's: `+` keeps its index for those.
+        query.push(if filter.user.is_some() { " AND +domain = " } else { " AND domain = " });
+        query.push_bind(domain.as_str());
     }
     if let Some(kind) = filter.kind {
         query.push(" AND kind = ").push_bind(kind.as_str());

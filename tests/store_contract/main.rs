@@ -12,6 +12,10 @@ mod passwords;
 mod sample;
 mod tokens;
 
+use std::time::Duration;
+
+use gatepost::store::sqlite::{SqliteOptions, SqliteStore};
+
 /// Runs each promise as a test of its own, on a new and empty store.
 macro_rules! keeps {
     ($database:ident, $open:path, $($module:ident::$promise:ident),+ $(,)?) => {
@@ -29,14 +33,16 @@ macro_rules! keeps {
 
 /// A store in a directory that goes away with it.
 struct Opened {
-    store: gatepost::store::sqlite::SqliteStore,
+    store: SqliteStore,
     _directory: tempfile::TempDir,
 }
 
 async fn open_sqlite() -> Opened {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("gatepost.sqlite");
-    let store = gatepost::store::sqlite::SqliteStore::open(&path, &Default::default()).await.expect("a new store");
+    // That a busy machine is slow is no broken promise.
+    let options = SqliteOptions { patience: Duration::from_secs(10), ..SqliteOptions::default() };
+    let store = SqliteStore::open(&path, &options).await.expect("a new store");
     Opened { store, _directory: directory }
 }
 

@@ -22,6 +22,7 @@ pub mod postfix;
 pub mod process;
 pub mod raw;
 pub mod roundcube;
+pub mod redis;
 pub mod smtp;
 pub mod submission;
 

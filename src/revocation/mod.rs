@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod follow;
+pub mod redis;
 pub mod tail;
 #[cfg(test)]
 mod tests;

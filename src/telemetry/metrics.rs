@@ -50,6 +50,10 @@ struct Metrics {
     connections_closed_on: Family<[Named; 1], Counter>,
     store_errors: Counter,
     changes: Family<[Fixed; 1], Counter>,
+    redis_connected: Gauge,
+    redis_raises: Family<[Fixed; 1], Counter>,
+    redis_messages: Family<[Fixed; 1], Counter>,
+    redis_errors: Family<[Fixed; 1], Counter>,
 }
 
 impl Metrics {
@@ -78,6 +82,15 @@ impl Metrics {
         table.register("store_errors", "Questions that the store could not answer", store_errors.clone());
         let changes = Family::default();
         table.register("changes", "Changes committed, by kind", changes.clone());
+        let redis_connected = Gauge::default();
+        table.register("redis_connected", "Whether there is a connection to Redis", redis_connected.clone());
+        let redis_raises = Family::default();
+        table.register("redis_raises", "Generations raised in Redis, by outcome", redis_raises.clone());
+        let redis_messages = Family::default();
+        let help = "Messages of changes that came through Redis, by what became of them";
+        table.register("redis_messages", help, redis_messages.clone());
+        let redis_errors = Family::default();
+        table.register("redis_errors", "Questions that Redis did not answer, by reason", redis_errors.clone());
         table.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             registry: table,
@@ -91,6 +104,10 @@ impl Metrics {
             connections_closed_on,
             store_errors,
             changes,
+            redis_connected,
+            redis_raises,
+            redis_messages,
+            redis_errors,
         }
     }
 }
@@ -133,6 +150,22 @@ pub fn change(kind: &'static str) {
     METRICS.changes.get_or_create(&[("kind", kind)]).inc();
 }
 
+pub fn redis_connected(connected: bool) {
+    METRICS.redis_connected.set(connected.into());
+}
+
+pub fn redis_raise(outcome: &'static str) {
+    METRICS.redis_raises.get_or_create(&[("outcome", outcome)]).inc();
+}
+
+pub fn redis_message(fate: &'static str) {
+    METRICS.redis_messages.get_or_create(&[("fate", fate)]).inc();
+}
+
+pub fn redis_error(reason: &'static str) {
+    METRICS.redis_errors.get_or_create(&[("reason", reason)]).inc();
+}
+
 pub fn connection_opened(listener: &str) {
     let label = [("listener", listener.to_owned())];
     METRICS.connections_accepted.get_or_create(&label).inc();
@@ -162,6 +195,10 @@ mod tests {
         hash_took(Duration::from_millis(3));
         hash_turned_away("full");
         change("password-set");
+        redis_connected(true);
+        redis_raise("raised");
+        redis_message("heard");
+        redis_error("late");
         let text = encode();
         for line in [
             "gatepost_logins_total{verdict=\"accept\",service=\"imap\"} 1",
@@ -173,6 +210,10 @@ mod tests {
             "gatepost_hash_seconds_bucket{le=\"0.004\"} 1",
             "gatepost_hash_turned_away_total{reason=\"full\"} 1",
             "gatepost_changes_total{kind=\"password-set\"} 1",
+            "gatepost_redis_connected 1",
+            "gatepost_redis_raises_total{outcome=\"raised\"} 1",
+            "gatepost_redis_messages_total{fate=\"heard\"} 1",
+            "gatepost_redis_errors_total{reason=\"late\"} 1",
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is not in\n{text}");
         }

@@ -21,8 +21,8 @@ pub mod mailhost;
 pub mod postfix;
 pub mod process;
 pub mod raw;
-pub mod roundcube;
 pub mod redis;
+pub mod roundcube;
 pub mod smtp;
 pub mod submission;
 

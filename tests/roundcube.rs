@@ -14,12 +14,19 @@ const SUBJECT: &str = "Still here";
 fn password_is_changed_by_httpapi() {
     let mut host = MailHost::start(Version::V2_3, Answerer::Gatepost);
     let driver = Driver::HttpApi(host.gatepost().http);
-    let refusal = "Could not save new password.";
-    change_it(&host, driver, |message| assert_eq!(message, refusal));
+    change_it(&host, driver, "Could not save new password.");
 }
 
-/// What a person goes through; `judge` is shown what the page says of a password that misses the policy.
-fn change_it(host: &MailHost, driver: Driver, judge: impl Fn(&str)) {
+#[test]
+fn password_is_changed_by_poppassd() {
+    let mut host = MailHost::start(Version::V2_4, Answerer::Gatepost);
+    let driver = Driver::Poppassd(host.gatepost().poppassd);
+    let reasons = "Choose another password: add an upper-case letter; add a digit.";
+    change_it(&host, driver, &format!("Could not save new password. {reasons}"));
+}
+
+/// What a person goes through; `weak` is what the page says of a password that misses the policy.
+fn change_it(host: &MailHost, driver: Driver, weak: &str) {
     let directory = host.directory.path();
     let message = format!("Subject: {SUBJECT}\r\n\r\nSome words.");
     let delivered = deliver(host.dovecot.addresses.lmtp, &[ALICE.user], &message);
@@ -30,7 +37,7 @@ fn change_it(host: &MailHost, driver: Driver, judge: impl Fn(&str)) {
     roundcube.log_in(&browser, ALICE.user, ALICE.password);
     assert_eq!(roundcube.read_mail(&browser, SUBJECT), "Some words.");
 
-    judge(&roundcube.change_password(&browser, ALICE.password, WITHOUT_DIGIT_OR_CAPITAL));
+    assert_eq!(roundcube.change_password(&browser, ALICE.password, WITHOUT_DIGIT_OR_CAPITAL), weak);
     let message = roundcube.change_password(&browser, "Wrong-w9", NEW);
     assert_eq!(message, "Current password incorrect.");
     assert_eq!(log_in(host, ALICE.password), Heard::Welcome);

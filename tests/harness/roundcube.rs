@@ -56,7 +56,9 @@ impl Driver {
             Self::HttpApi(address) => {
                 sample("password-httpapi.inc.php").replace("127.0.0.1:8106", &address.to_string())
             }
-            Self::Poppassd(address) => sample("password-poppassd.inc.php").replace("1106", &address.port().to_string()),
+            Self::Poppassd(address) => {
+                sample("password-poppassd.inc.php").replace("= 106;", &format!("= {};", address.port()))
+            }
         }
     }
 }

@@ -60,7 +60,7 @@ enum Answer {
 
 impl<S: Stream> Conversation<S> {
     async fn run(mut self, shutdown: CancellationToken) -> io::Result<()> {
-        let give_up_at = tokio::time::Instant::now() + PATIENCE;
+        let begun = tokio::time::Instant::now();
         let mut buffer = Zeroizing::new(vec![0; READ_SIZE]);
         loop {
             flush(&mut self.stream, self.session.output(), WRITE_PATIENCE).await?;
@@ -71,15 +71,15 @@ impl<S: Stream> Conversation<S> {
                 self.answer(event).await;
                 continue;
             }
-            tokio::select! {
-                read = self.stream.read(&mut buffer) => {
-                    let Some(bytes) = buffer.get(..read?).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+            match heard(&mut self.stream, &mut buffer, begun, &shutdown).await? {
+                Heard::Bytes(bytes) => {
                     if let Err(error) = self.session.receive(bytes) {
                         tracing::warn!(peer = %self.peer, %error, "poppassd client spoke out of turn; connection closed");
                     }
                 }
-                () = tokio::time::sleep_until(give_up_at) => self.session.put_off("That took too long; try again."),
-                () = shutdown.cancelled() => self.session.put_off(NOT_NOW),
+                Heard::End => return Ok(()),
+                Heard::TooLate => self.session.put_off("That took too long; try again."),
+                Heard::Stopping => self.session.put_off(NOT_NOW),
             }
         }
     }
@@ -133,6 +133,32 @@ impl<S: Stream> Conversation<S> {
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Heard<'buffer> {
+    Bytes(&'buffer [u8]),
+    /// The webmail has closed.
+    End,
+    /// However much it said, the conversation has gone on too long.
+    TooLate,
+    /// The daemon is told to stop.
+    Stopping,
+}
+
+async fn heard<'buffer>(
+    stream: &mut impl Stream,
+    buffer: &'buffer mut [u8],
+    begun: tokio::time::Instant,
+    shutdown: &CancellationToken,
+) -> io::Result<Heard<'buffer>> {
+    let read = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return Ok(Heard::Stopping),
+        () = tokio::time::sleep_until(begun + PATIENCE) => return Ok(Heard::TooLate),
+        read = stream.read(buffer) => read?,
+    };
+    Ok(buffer.get(..read).filter(|bytes| !bytes.is_empty()).map_or(Heard::End, Heard::Bytes))
+}
+
 /// As at a login, only the right password learns that its mailbox is disabled.
 fn refused(refusal: &Refusal) -> Answer {
     Answer::No(match refusal {
@@ -171,7 +197,27 @@ fn unmet(reasons: &[Reason]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+
+    /// A byte now and then buys no time.
+    #[tokio::test(start_paused = true)]
+    async fn a_webmail_that_takes_longer_than_a_minute_is_given_up() {
+        let (mut webmail, mut ours) = tokio::io::duplex(64);
+        let (shutdown, mut buffer) = (CancellationToken::new(), [0; 64]);
+        let begun = tokio::time::Instant::now();
+        for second in [0, 20, 40, 59] {
+            tokio::time::sleep_until(begun + Duration::from_secs(second)).await;
+            webmail.write_all(b"u").await.expect("written");
+            let said = heard(&mut ours, &mut buffer, begun, &shutdown).await.expect("open");
+            assert_eq!(said, Heard::Bytes(b"u"), "after {second} s");
+        }
+        assert_eq!(heard(&mut ours, &mut buffer, begun, &shutdown).await.expect("open"), Heard::TooLate);
+        assert_eq!(begun.elapsed().as_secs(), 60);
+        shutdown.cancel();
+        assert_eq!(heard(&mut ours, &mut buffer, begun, &shutdown).await.expect("open"), Heard::Stopping);
+    }
 
     #[test]
     fn all_that_a_password_lacks_is_one_sentence_that_fits_in_the_line() {

@@ -5,10 +5,11 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Listener, Live, listener, raw, users};
+use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Listener, Live, dovecot, listener, raw, users};
 use crate::hash_pool;
 use crate::password::policy::{PASSWORD_LIMIT, Policy};
 use crate::password::{Ceilings, Cost, STRONGEST};
+use crate::sessions::kick;
 use crate::store::dict::DictBounds;
 use crate::throttle;
 use crate::userdb::{self, Template};
@@ -46,6 +47,7 @@ pub(super) fn of(written: &raw::File) -> (Config, Complaints) {
         listeners: listeners(&written.listen, &mut complaints),
         hash: hash(&written.hash, &mut complaints),
         fingerprint_key: written.previous_password.key_file.clone(),
+        dovecots: dovecots(&written.dovecot, &mut complaints),
         log_format: written.log.format,
     };
     let live = Live {
@@ -116,6 +118,18 @@ fn hash(written: &raw::Hash, complaints: &mut Complaints) -> hash_pool::Settings
             .add(&["hash", "queue"], format!("is more than {LONGEST_QUEUE}, of which none would be reached in time"));
     }
     hash_pool::Settings { threads, queue: at_least_one(&["hash", "queue"], queue, complaints), cost, ceilings }
+}
+
+fn dovecots(written: &BTreeMap<String, raw::Dovecot>, complaints: &mut Complaints) -> Vec<kick::Settings> {
+    let mut dovecots = Vec::new();
+    for (name, dovecot) in written {
+        let mut found = Vec::new();
+        dovecots.extend(dovecot::resolve(name, dovecot, &mut found));
+        for (key, text) in found {
+            complaints.add(&["dovecot", name, key], text);
+        }
+    }
+    dovecots
 }
 
 fn one_a_core() -> NonZero<usize> {

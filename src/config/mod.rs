@@ -7,6 +7,7 @@
 //! Fails:  with every problem of meaning at once, but only the first of spelling; each names file, line and key.
 //! Limits: paths are taken as written, so relative ones depend on where the daemon was started.
 
+mod dovecot;
 mod listener;
 mod meaning;
 mod problem;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use crate::account::DomainName;
 use crate::hash_pool;
 use crate::password::policy::Policy;
+use crate::sessions::kick;
 use crate::store::dict::DictBounds;
 use crate::throttle;
 use crate::userdb::Template;
@@ -54,6 +56,8 @@ pub struct Fixed {
     pub hash: hash_pool::Settings,
     /// The file of what the fingerprints of previous passwords are made under; `None` is beside the store.
     pub fingerprint_key: Option<PathBuf>,
+    /// Those whose sessions a change ends, in the order of their names.
+    pub dovecots: Vec<kick::Settings>,
     pub log_format: LogFormat,
 }
 
@@ -128,6 +132,7 @@ impl Fixed {
         compare("[store] path", self.store_path != other.store_path);
         compare("[hash]", self.hash != other.hash);
         compare("[previous_password] key_file", self.fingerprint_key != other.fingerprint_key);
+        compare("[dovecot]", self.dovecots != other.dovecots);
         compare("[log] format", self.log_format != other.log_format);
         let listeners = |fixed: &Self| -> BTreeMap<String, Listener> {
             fixed.listeners.iter().map(|listener| (listener.name.clone(), listener.clone())).collect()

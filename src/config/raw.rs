@@ -8,10 +8,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::values::{Id, LogFormat, LogLevel, Mode, Period, Protocol};
+use super::values::{Id, LogFormat, LogLevel, Mode, Password, Period, Protocol};
 use crate::account::DomainName;
 use crate::password::policy::Policy;
 use crate::password::{Ceilings, Cost};
+use crate::sessions::kick::endpoint::Endpoint;
 use crate::throttle;
 
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +26,7 @@ pub(super) struct File {
     pub(super) previous_password: PreviousPassword,
     pub(super) userdb: Userdb,
     pub(super) dict: Dict,
+    pub(super) dovecot: BTreeMap<String, Dovecot>,
     pub(super) socketmap: Socketmap,
     pub(super) policy: BTreeMap<String, Policy>,
     pub(super) log: Log,
@@ -142,6 +144,30 @@ pub(super) struct Dict {
 impl Default for Dict {
     fn default() -> Self {
         Self { key: 1024, value: 65_536, keys: 1_000_000 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Dovecot {
+    pub(super) url: Option<Endpoint>,
+    pub(super) api_key: Option<Password>,
+    pub(super) api_key_file: Option<PathBuf>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) flush_cache: bool,
+    pub(super) timeout: Period,
+}
+
+impl Default for Dovecot {
+    fn default() -> Self {
+        Self {
+            url: None,
+            api_key: None,
+            api_key_file: None,
+            ca_file: None,
+            flush_cache: false,
+            timeout: Period(Duration::from_secs(2)),
+        }
     }
 }
 

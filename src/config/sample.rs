@@ -5,7 +5,7 @@ use super::*;
 const SAMPLE: &str = include_str!("../../config/gatepost.toml");
 
 /// Every table, with a name where the operator chooses one.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "",
     "store",
     "listen.auth",
@@ -14,6 +14,7 @@ const TABLES: [&str; 11] = [
     "previous_password",
     "userdb",
     "dict",
+    "dovecot.imap1",
     "socketmap",
     "policy.default",
     "log",
@@ -52,17 +53,17 @@ fn keys_of(table: &str) -> Vec<String> {
 
 fn is_named(table: &str, key: &str) -> bool {
     let inner = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
-    let is_table = |line: &str| line.strip_prefix('[').is_some_and(|rest| rest.starts_with(&inner));
-    if SAMPLE.lines().any(is_table) {
+    let uncommented = || SAMPLE.lines().map(|line| settings_line(line).unwrap_or(line));
+    if uncommented().any(|line| line.strip_prefix('[').is_some_and(|rest| rest.starts_with(&inner))) {
         return true;
     }
     let header = format!("[{table}]");
-    let mut lines = SAMPLE.lines().skip_while(|line| !table.is_empty() && !line.starts_with(&header));
+    let mut lines = uncommented().skip_while(|line| !table.is_empty() && !line.starts_with(&header));
     lines
         .by_ref()
         .skip(usize::from(!table.is_empty()))
         .take_while(|line| !line.starts_with('['))
-        .any(|line| settings_line(line).unwrap_or(line).split_once(" = ").is_some_and(|(name, _)| name == key))
+        .any(|line| line.split_once(" = ").is_some_and(|(name, _)| name == key))
 }
 
 /// `# key = value` or `# [table]` without its mark.

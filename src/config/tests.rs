@@ -137,6 +137,23 @@ fn poppassd_leaves_loopback_only_where_that_is_said_to_be_safe() {
 }
 
 #[test]
+fn a_dovecot_is_reached_with_its_key_which_is_not_shown() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "from-a-file\nand more\n").expect("it can be written");
+    let document = format!(
+        "[dovecot.imap2]\nurl = 'https://imap2.example.org:8443'\napi_key_file = '{}'\ntimeout = '5 s'\n\
+         [dovecot.imap1]\nurl = 'unix:/run/dovecot/http'\napi_key = 'marker-key'\nflush_cache = true\n",
+        file.path().display(),
+    );
+    let config = parse(&document).expect("valid");
+    let found: Vec<_> =
+        config.fixed.dovecots.iter().map(|dovecot| (dovecot.name.as_str(), dovecot.key.expose())).collect();
+    assert_eq!(found, [("imap1", "marker-key"), ("imap2", "from-a-file")]);
+    assert!(config.fixed.dovecots[0].flush_cache && !config.fixed.dovecots[1].flush_cache);
+    assert!(!format!("{config:?}").contains("marker-key"));
+}
+
+#[test]
 fn every_mistake_names_its_line_its_key_and_the_remedy() {
     let long = format!("[listen.auth]\npath = '/{}'", "x".repeat(107));
     let cases: &[(&str, &str)] = &[
@@ -215,6 +232,17 @@ fn every_mistake_names_its_line_its_key_and_the_remedy() {
         ("[userdb.fields]\nuid = '5'", "2: userdb.fields.uid: belongs directly below [userdb], as `uid = …`"),
         ("[dict]\nkey = 0", "2: dict.key: must be at least 1"),
         ("[dict]\nvalue = 0", "2: dict.value: must be at least 1"),
+        ("[dovecot.a]\napi_key = 'k'", "1: dovecot.a.url: needs `url`: where its doveadm answers over HTTP"),
+        ("[dovecot.a]\nurl = 'imap1:8080'", "2: dovecot.a.url: \"imap1:8080\" is no place of Dovecot's doveadm; write"),
+        ("[dovecot.a]\nurl = 'unix:/p'", "1: dovecot.a.api_key: needs `api_key` or `api_key_file`"),
+        ("[dovecot.a]\nurl = 'unix:/p'\napi_key = ''", "3: dovecot.a.api_key: is empty"),
+        ("[dovecot.a]\nurl = 'unix:/p'\napi_key = 77", "3: dovecot.a.api_key: must be text in quotes"),
+        (
+            "[dovecot.a]\nurl = 'unix:/p'\napi_key = 'k'\napi_key_file = '/p'",
+            "3: dovecot.a.api_key: is set beside `api_key_file`; leave one out",
+        ),
+        ("[dovecot.a]\nurl = 'unix:/p'\napi_key_file = '/nowhere'", "3: dovecot.a.api_key_file: cannot read /nowhere"),
+        ("[dovecot.a]\nurl='unix:/p'\napi_key='k'\ntimeout='0 s'", "4: dovecot.a.timeout: is not between nothing and"),
         ("[socketmap]\nrecipient_delimiter = 'a'", "2: socketmap.recipient_delimiter: may hold ASCII punctuation"),
         ("[policy.default]\nmin_length = 0", "2: policy.default.min_length: is not between 1 and 256"),
         ("[policy.x]\nmin_strength = 5", "2: policy.x.min_strength: is not between 0, which asks for nothing, and 4"),

@@ -29,6 +29,8 @@ fn a_password_is_nowhere_it_does_not_belong() {
     let mut alone = Alone::start("\n[log]\nlevel = \"trace\"\n");
     let mut said = set_by_every_door(&alone);
     log_in_by_every_door(&alone);
+    let (tokens, answers) = by_bearers(&alone);
+    said.extend(answers);
     out_of_its_place(&alone);
     said.extend(errors(&alone));
     said.push(("metrics".to_owned(), get(&alone, "/metrics")));
@@ -49,7 +51,7 @@ fn a_password_is_nowhere_it_does_not_belong() {
     said.extend(files_below(&alone.directory.path().join("gatepost")));
     assert!(said.iter().any(|(place, text)| place.ends_with(".db") && text.contains(ALICE.user)), "the store was read");
     for (place, text) in &said {
-        for trace in traces() {
+        for trace in traces().into_iter().chain(tokens.iter().cloned()) {
             assert!(!text.contains(&trace), "{place} holds {trace:?}:\n{}", around(text, &trace));
         }
     }
@@ -107,6 +109,46 @@ fn log_in_by_every_door(alone: &Alone) {
         call(alone, "POST", "/api/v1/auth", "json", &body);
         alone.gatepost.command(&["auth", "test", ALICE.user, "--stdin"], &format!("{password}\n"));
     }
+}
+
+/// With tokens of each role and with what is none; gives the tokens, and what was said.
+fn by_bearers(alone: &Alone) -> (Vec<String>, Vec<(String, String)>) {
+    let make = |role: &str| {
+        let printed = alone.gatepost.must(&["token", "add", role, "--role", role], "");
+        let token = printed.lines().next().expect("the token is on a line of its own");
+        assert!(token.starts_with("gp_") && token.len() > 40, "{printed}");
+        token.to_owned()
+    };
+    let tokens: Vec<_> = ["admin", "webmail", "login"].map(make).into();
+    let bearers = tokens.iter().map(|token| format!("Bearer {token}"));
+    let none = [format!("Bearer {MARKER}"), format!("Bearer gp_{MARKER}"), format!("Basic {}", encoded(&right(5)))];
+    let mut said = Vec::new();
+    for authorization in bearers.chain(none) {
+        for (path, body) in [
+            ("/auth", format!(r#"{{"user": "{}", "password": "{}", "service": "imap"}}"#, ALICE.user, right(5))),
+            ("/auth", format!(r#"{{"user": "{}", "password": "{}", "service": "imap"}}"#, ALICE.user, wrong(5))),
+            (
+                "/password",
+                format!(
+                    r#"{{"user": "{}", "current": "{}", "new": "{MARKER}", "remote_ip": "192.0.2.1"}}"#,
+                    ALICE.user,
+                    right(5)
+                ),
+            ),
+        ] {
+            let mut client = Connection::to_address(alone.gatepost.http);
+            client.send(format!(
+                "POST /api/v1{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: {authorization}\r\n\
+                 content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ));
+            let heard = client.rest();
+            assert!(heard.starts_with("HTTP/1.1 "), "{path}: {heard}");
+            said.push((format!("{path} as {authorization}"), heard));
+        }
+    }
+    assert!(said.iter().any(|(_, heard)| heard.starts_with("HTTP/1.1 200 ")), "a token opens a door");
+    (tokens, said)
 }
 
 /// A password where something else is expected: a line of its own, a name, a field, cancelled, cut off.

@@ -19,8 +19,6 @@ use crate::web::guard::{Caller, OfAccount};
 use crate::web::input::{Body, Parameters, SecretText, nullable};
 use crate::web::problem::Problem;
 
-/// Accounts in one answer, unless asked for fewer.
-const PAGE: u32 = 1000;
 /// Logins in one answer.
 const LOGINS: u32 = 100;
 
@@ -89,7 +87,8 @@ pub(super) struct Selection {
     q: Option<String>,
     /// Only accounts after this one.
     after: Option<String>,
-    /// At most so many, 1 to 1000.
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
 
@@ -168,7 +167,7 @@ pub(super) async fn list_accounts(
     State(state): State<Arc<WebState>>,
     Parameters(selection): Parameters<Selection>,
 ) -> Result<Json<AccountList>, Problem> {
-    let limit = selection.limit.unwrap_or(PAGE).clamp(1, PAGE);
+    let limit = super::page_size(selection.limit)?;
     let domain = caller.one_domain(selection.domain.as_deref().map(super::domain_of).transpose()?)?;
     let after = selection
         .after
@@ -176,9 +175,7 @@ pub(super) async fn list_accounts(
         .transpose()?;
     let page = AccountPage { domain, query: selection.q, after, limit: limit.saturating_add(1) };
     let mut accounts = state.administer.accounts(&page).await?;
-    let whole = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = accounts.len() > whole;
-    accounts.truncate(whole);
+    let more = super::cut(&mut accounts, limit);
     let next = accounts.last().filter(|_| more).map(|account| account.username.to_string());
     Ok(Json(AccountList { accounts: accounts.into_iter().map(Into::into).collect(), next }))
 }

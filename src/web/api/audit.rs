@@ -15,9 +15,6 @@ use crate::web::guard::Caller;
 use crate::web::input::Parameters;
 use crate::web::problem::Problem;
 
-/// Rows in one answer, unless asked for fewer.
-const PAGE: u32 = 1000;
-
 /// One change: who did what, to whom, through which door, from where, when.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RowView {
@@ -62,8 +59,8 @@ pub(super) struct Selection {
     until: Option<Timestamp>,
     /// Only rows with a lower number.
     before: Option<u64>,
-    /// At most so many, 1 to 1000.
-    #[param(minimum = 1)]
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
 
@@ -91,7 +88,7 @@ pub(super) async fn list_changes(
     State(state): State<Arc<WebState>>,
     Parameters(selection): Parameters<Selection>,
 ) -> Result<Json<Audit>, Problem> {
-    let limit = selection.limit.unwrap_or(PAGE).clamp(1, PAGE);
+    let limit = super::page_size(selection.limit)?;
     let user = selection
         .user
         .map(|text| state.username(&text).map_err(|error| Problem::invalid(format!("`user` {error}"))))
@@ -113,9 +110,7 @@ pub(super) async fn list_changes(
         limit: limit.saturating_add(1),
     };
     let mut rows = state.administer.audit(&filter).await?;
-    let whole = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = rows.len() > whole;
-    rows.truncate(whole);
+    let more = super::cut(&mut rows, limit);
     let next = rows.last().filter(|_| more).map(|row| row.number.0);
     Ok(Json(Audit { rows: rows.into_iter().map(Into::into).collect(), next }))
 }

@@ -40,6 +40,8 @@ pub(crate) use tokens::{NewToken, TokenList, TokenView};
 
 /// Where all calls live.
 pub(super) const PREFIX: &str = "/api/v1";
+/// Entries of a list in one answer, unless asked for fewer.
+const PAGE: u32 = 1000;
 /// A person who sets a password waits longer than a mail client that logs in.
 const HASH_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -76,6 +78,20 @@ pub(super) fn router(state: Arc<WebState>) -> Router {
 /// A call that hashes starts now and waits for the hash pool only so long.
 fn moment() -> Moment {
     Moment { now: Timestamp::now(), deadline: Instant::now() + HASH_PATIENCE }
+}
+
+/// How many entries an answer shall have.
+fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
+    let limit = limit.unwrap_or(PAGE);
+    if (1..=PAGE).contains(&limit) { Ok(limit) } else { Err(Problem::invalid(format!("`limit` is 1 to {PAGE}"))) }
+}
+
+/// Leaves one page of what was read, and says whether there was more.
+fn cut<T>(entries: &mut Vec<T>, limit: u32) -> bool {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    more
 }
 
 /// The domain that a parameter names; what cannot be a name is nobody's.

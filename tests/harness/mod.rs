@@ -23,6 +23,7 @@ pub mod process;
 pub mod raw;
 pub mod redis;
 pub mod roundcube;
+pub mod schemathesis;
 pub mod session;
 pub mod smtp;
 pub mod submission;

@@ -94,6 +94,7 @@ pub(super) struct Selection {
 
 /// Exactly one of `password`, `hash` and `generate`.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({ "user": "ann@example.org", "generate": true, "name": "Ann", "quota": 5_368_709_120_u64 }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct AccountBody {
     user: String,
@@ -114,6 +115,7 @@ pub(super) struct AccountBody {
 
 /// What is absent stays as it is; `fields` is the whole map.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({ "name": "Ann", "quota": null }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct SettingsBody {
     #[serde(default, deserialize_with = "nullable")]
@@ -216,7 +218,7 @@ pub(super) async fn add_account(
 
 /// One account.
 #[utoipa::path(
-    get, path = "/accounts/{user}", tag = "accounts", params(("user" = String, Path)),
+    get, path = "/accounts/{user}", tag = "accounts", params(("user" = String, Path, example = "ann@example.org")),
     responses((status = 200, body = AccountView), (status = 404))
 )]
 pub(super) async fn show_account(
@@ -229,7 +231,7 @@ pub(super) async fn show_account(
 /// Changes what the body names.
 #[utoipa::path(
     patch, path = "/accounts/{user}", tag = "accounts", request_body = SettingsBody,
-    params(("user" = String, Path)),
+    params(("user" = String, Path, example = "ann@example.org")),
     responses((status = 200, body = AccountView), (status = 404), (status = 422))
 )]
 pub(super) async fn set_account(
@@ -244,7 +246,7 @@ pub(super) async fn set_account(
 
 /// Removes an account and everything of it but its name in the log.
 #[utoipa::path(
-    delete, path = "/accounts/{user}", tag = "accounts", params(("user" = String, Path)),
+    delete, path = "/accounts/{user}", tag = "accounts", params(("user" = String, Path, example = "ann@example.org")),
     responses((status = 204), (status = 404))
 )]
 pub(super) async fn remove_account(
@@ -257,7 +259,7 @@ pub(super) async fn remove_account(
 
 /// The account's generation: whatever was granted under a lower one is void.
 #[utoipa::path(
-    get, path = "/accounts/{user}/generation", tag = "accounts", params(("user" = String, Path)),
+    get, path = "/accounts/{user}/generation", tag = "accounts", params(("user" = String, Path, example = "ann@example.org")),
     responses((status = 200, body = GenerationView), (status = 404))
 )]
 pub(super) async fn show_generation(
@@ -270,7 +272,7 @@ pub(super) async fn show_generation(
 
 /// The newest attempts to log in, newest first.
 #[utoipa::path(
-    get, path = "/accounts/{user}/logins", tag = "accounts", params(("user" = String, Path)),
+    get, path = "/accounts/{user}/logins", tag = "accounts", params(("user" = String, Path, example = "ann@example.org")),
     responses((status = 200, body = LoginList), (status = 404))
 )]
 pub(super) async fn list_logins(

@@ -64,6 +64,12 @@ pub(super) struct Selection {
     limit: Option<u32>,
 }
 
+/// No store counts further, and no description of numbers goes further.
+fn row_number(number: u64) -> Result<RowNumber, Problem> {
+    i64::try_from(number).map_err(|_| Problem::invalid(format!("`before` is at most {}", i64::MAX)))?;
+    Ok(RowNumber(number))
+}
+
 impl From<Row> for RowView {
     fn from(row: Row) -> Self {
         Self {
@@ -106,7 +112,7 @@ pub(super) async fn list_changes(
         door: selection.door,
         since: selection.since,
         until: selection.until,
-        before: selection.before.map(RowNumber),
+        before: selection.before.map(row_number).transpose()?,
         limit: limit.saturating_add(1),
     };
     let mut rows = state.administer.audit(&filter).await?;

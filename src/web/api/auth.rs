@@ -22,6 +22,7 @@ use crate::web::input::{Body, SecretText};
 use crate::web::problem::Problem;
 
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({ "user": "ann@example.org", "password": "Gate-post-8", "service": "imap", "remote_ip": "192.0.2.7" }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoginBody {
     user: String,

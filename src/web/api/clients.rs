@@ -45,6 +45,7 @@ pub(crate) struct ClientList {
 
 /// A session of a webmail.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({ "kind": "roundcube", "session": "4c1f", "remote_ip": "192.0.2.7", "user_agent": "Mozilla/5.0" }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct SessionBody {
     /// What the webmail calls itself: one word, as `roundcube`.
@@ -97,7 +98,7 @@ impl From<Client> for ClientView {
 
 /// The clients of an account, last seen first. Those seen longest ago are forgotten when there are very many.
 #[utoipa::path(
-    get, path = "/accounts/{user}/clients", tag = "clients", params(("user" = String, Path)),
+    get, path = "/accounts/{user}/clients", tag = "clients", params(("user" = String, Path, example = "ann@example.org")),
     responses((status = 200, body = ClientList), (status = 404), (status = 503))
 )]
 pub(super) async fn list_clients(
@@ -111,7 +112,7 @@ pub(super) async fn list_clients(
 /// Reports a session of a webmail: at its login, and again whenever the webmail wants it to be seen.
 #[utoipa::path(
     post, path = "/accounts/{user}/clients", tag = "clients", request_body = SessionBody,
-    params(("user" = String, Path)),
+    params(("user" = String, Path, example = "ann@example.org")),
     responses(
         (status = 200, body = ClientView), (status = 404), (status = 422),
         (status = 503)
@@ -138,7 +139,7 @@ pub(super) async fn report_client(
 /// Forgets a client. It ends nothing yet: whoever is logged in stays so, and the next login lists the client again.
 #[utoipa::path(
     delete, path = "/accounts/{user}/clients/{id}", tag = "clients",
-    params(("user" = String, Path), ("id" = u64, Path)),
+    params(("user" = String, Path, example = "ann@example.org"), ("id" = u64, Path)),
     responses((status = 204), (status = 404), (status = 503))
 )]
 pub(super) async fn forget_client(

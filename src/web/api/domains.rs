@@ -34,6 +34,7 @@ pub(crate) struct DomainList {
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({ "domain": "example.org", "default_quota": 1_073_741_824 }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewDomain {
     domain: String,
@@ -42,6 +43,7 @@ pub(super) struct NewDomain {
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({ "default_quota": null }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct DomainSettings {
     profile: Option<String>,
@@ -88,7 +90,7 @@ pub(super) async fn add_domain(
 /// Changes what the body names.
 #[utoipa::path(
     patch, path = "/domains/{domain}", tag = "domains", request_body = DomainSettings,
-    params(("domain" = String, Path)),
+    params(("domain" = String, Path, example = "example.org")),
     responses((status = 200, body = DomainView), (status = 404), (status = 422))
 )]
 pub(super) async fn set_domain(
@@ -103,7 +105,7 @@ pub(super) async fn set_domain(
 
 /// Removes a domain that has no accounts.
 #[utoipa::path(
-    delete, path = "/domains/{domain}", tag = "domains", params(("domain" = String, Path)),
+    delete, path = "/domains/{domain}", tag = "domains", params(("domain" = String, Path, example = "example.org")),
     responses((status = 204), (status = 404), (status = 409))
 )]
 pub(super) async fn remove_domain(

@@ -25,6 +25,7 @@ use crate::web::problem::Problem;
 
 /// Exactly one of the three.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({ "generate": true }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct PasswordBody {
     #[schema(value_type = Option<String>, format = Password)]
@@ -36,6 +37,7 @@ pub(super) struct PasswordBody {
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({ "user": "ann@example.org", "current": "Gate-post-8", "new": "Post-gate-9" }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeBody {
     user: String,
@@ -121,7 +123,7 @@ fn origin(caller: &Caller, state: &WebState, body: &ChangeBody) -> Result<Origin
 /// Sets the main password without asking for the current one.
 #[utoipa::path(
     put, path = "/accounts/{user}/password", tag = "passwords", request_body = PasswordBody,
-    params(("user" = String, Path)),
+    params(("user" = String, Path, example = "ann@example.org")),
     responses(
         (status = 200, body = PasswordSet), (status = 404), (status = 422),
         (status = 503)
@@ -139,7 +141,7 @@ pub(super) async fn reset_password(
 
 /// Ends whatever was granted to the user: sessions, remembered logins, logins on their way.
 #[utoipa::path(
-    post, path = "/accounts/{user}/logout", tag = "passwords", params(("user" = String, Path)),
+    post, path = "/accounts/{user}/logout", tag = "passwords", params(("user" = String, Path, example = "ann@example.org")),
     responses((status = 200, body = LoggedOut), (status = 404))
 )]
 pub(super) async fn log_out(

@@ -40,6 +40,7 @@ pub(crate) struct NewToken {
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({ "name": "webmail", "role": "webmail", "domains": ["example.org"] }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenBody {
     /// One word: it stands in the log behind whatever is done with the token.

@@ -20,11 +20,13 @@ pub mod gatepost;
 pub mod mailhost;
 pub mod postfix;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod redis;
 pub mod roundcube;
 pub mod schemathesis;
 pub mod session;
+pub mod site;
 pub mod smtp;
 pub mod submission;
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use super::log::Row;
+use super::log::{ChangeKind, Row};
 use crate::account::{CredentialName, Generation, RowNumber};
 
 /// A row that raised a generation, and what of it has arrived where.
@@ -74,6 +74,9 @@ pub struct Raised {
     pub subject: String,
     pub credential: Option<CredentialName>,
     pub generation: Generation,
+    /// What raised it, and when.
+    pub kind: ChangeKind,
+    pub at: Timestamp,
 }
 
 /// The log as the outbox sees it: rows that raise a generation. Each is open from its commit until it is complete.

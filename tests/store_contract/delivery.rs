@@ -89,10 +89,14 @@ pub(crate) async fn the_removal_of_an_account_is_delivered_like_any_change(store
     assert_eq!((removed.row.subject.as_str(), removed.complete), (ann.as_str(), false));
     assert_eq!(removed.generation(), Some(Generation(committed.row.0)));
     let raised = store.raised_since(at(0), "", 10).await.expect("a store");
-    assert_eq!(
-        raised,
-        [Raised { subject: ann.to_string(), credential: None, generation: Generation(committed.row.0) }]
-    );
+    let expected = Raised {
+        subject: ann.to_string(),
+        credential: None,
+        generation: Generation(committed.row.0),
+        kind: ChangeKind::AccountRemoved,
+        at: at(1),
+    };
+    assert_eq!(raised, [expected]);
 }
 
 pub(crate) async fn everyones_generation_moves_in_one_row(store: &dyn Store) {
@@ -143,15 +147,14 @@ pub(crate) async fn what_was_raised_since_comes_subject_by_subject(store: &dyn S
 
     let read = async |since, after: &str, subjects| {
         let raised = store.raised_since(at(since), after, subjects).await.expect("a store");
-        raised.into_iter().map(|raised| (raised.subject, raised.generation)).collect::<Vec<_>>()
+        raised.into_iter().map(|raised| (raised.subject, raised.generation, raised.at.as_second())).collect::<Vec<_>>()
     };
     for since in [20, 30, 31, 50, 61, 71] {
-        let expected: Vec<_> = newest.iter().filter(|(.., second)| *second >= since).collect();
-        let expected: Vec<_> = expected.into_iter().map(|(subject, row, _)| (subject.clone(), *row)).collect();
+        let expected: Vec<_> = newest.iter().filter(|(.., second)| *second >= since).cloned().collect();
         assert_eq!(read(since, "", 100).await, expected, "since {since}");
         let mut paged = Vec::new();
         loop {
-            let after = paged.last().map_or(String::new(), |(subject, _): &(String, _)| subject.clone());
+            let after = paged.last().map_or(String::new(), |(subject, ..): &(String, _, _)| subject.clone());
             let page = read(since, &after, 2).await;
             assert!(page.len() <= 2, "{page:?}");
             if page.is_empty() {

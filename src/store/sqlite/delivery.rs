@@ -65,9 +65,10 @@ async fn raised_since(
     after: &str,
     subjects: u32,
 ) -> sqlx::Result<Vec<Raised>> {
-    // NULL, the account as a whole, sorts before every number.
+    // NULL, the account as a whole, sorts before every number. Beside a max() SQLite takes the other columns from the
+    // row that has it.
     let query = sqlx::query(
-        "SELECT subject, credential, max(number) AS number FROM change_log \
+        "SELECT subject, credential, kind, at, max(number) AS number FROM change_log \
          WHERE raises = 1 AND at >= ?1 AND subject IN (\
              SELECT DISTINCT subject FROM change_log WHERE raises = 1 AND at >= ?1 AND subject > ?2 \
              ORDER BY subject LIMIT ?3) \
@@ -91,5 +92,7 @@ fn raised(row: &SqliteRow) -> sqlx::Result<Raised> {
         subject: row.try_get("subject")?,
         credential: row.try_get::<Option<i64>, _>("credential")?.map(column::credential_name),
         generation: column::generation(row, "number")?,
+        kind: log::kind(row)?,
+        at: column::timestamp(row, "at")?,
     })
 }

@@ -122,15 +122,22 @@ async fn advance(connection: &mut SqliteConnection, number: RowNumber) -> sqlx::
 }
 
 pub(super) fn row(row: &SqliteRow) -> sqlx::Result<Row> {
-    let unknown = |column| move || column::undecodable(column, "written by a newer gatepost");
     Ok(Row {
         number: column::row_number(row, "number")?,
         subject: row.try_get("subject")?,
         credential: row.try_get::<Option<i64>, _>("credential")?.map(column::credential_name),
-        kind: ChangeKind::parse(row.try_get("kind")?).ok_or_else(unknown("kind"))?,
+        kind: kind(row)?,
         who: row.try_get("who")?,
-        door: Door::parse(row.try_get("door")?).ok_or_else(unknown("door"))?,
+        door: Door::parse(row.try_get("door")?).ok_or_else(|| unknown("door"))?,
         origin: row.try_get("origin")?,
         at: column::timestamp(row, "at")?,
     })
+}
+
+pub(super) fn kind(row: &SqliteRow) -> sqlx::Result<ChangeKind> {
+    ChangeKind::parse(row.try_get("kind")?).ok_or_else(|| unknown("kind"))
+}
+
+fn unknown(column: &str) -> sqlx::Error {
+    column::undecodable(column, "written by a newer gatepost")
 }

@@ -19,7 +19,8 @@ use crate::hash_pool::{HashPool, PoolError};
 use crate::password::fingerprint::FingerprintKey;
 use crate::password::policy::{Policy, Reason};
 use crate::password::{self, Ceilings, VerifyError, generator};
-use crate::store::{Author, Change, CommitError, Conflict, Door, RowNumber, Store, StoreError};
+use crate::revocation::Revocation;
+use crate::store::{Author, Change, CommitError, Conflict, Delivery, Door, Store, StoreError};
 
 /// When something was asked for, and until when hashing for it is worth the while.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +84,7 @@ pub struct PasswordSet {
     /// What was generated, for the one who asked to hear it.
     pub generated: Option<Secret>,
     pub generation: Generation,
-    pub receipt: RowNumber,
+    pub receipt: Delivery,
 }
 
 /// Why nothing was changed: only one of the two is worth trying again.
@@ -158,6 +159,7 @@ pub(crate) struct Prepared {
 #[derive(Clone, Debug)]
 pub struct ChangePassword {
     store: Arc<dyn Store>,
+    revocation: Arc<Revocation>,
     authenticator: Arc<Authenticator>,
     hash_pool: Arc<HashPool>,
     live: watch::Receiver<Arc<Live>>,
@@ -169,13 +171,14 @@ impl ChangePassword {
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
+        revocation: Arc<Revocation>,
         authenticator: Arc<Authenticator>,
         hash_pool: Arc<HashPool>,
         live: watch::Receiver<Arc<Live>>,
         ceilings: Ceilings,
         fingerprint_key: Arc<FingerprintKey>,
     ) -> Self {
-        Self { store, authenticator, hash_pool, live, ceilings, fingerprint_key }
+        Self { store, revocation, authenticator, hash_pool, live, ceilings, fingerprint_key }
     }
 
     /// Sets the main password of whoever knows the current one. The caller waits until `answer_at` before it answers.
@@ -247,9 +250,9 @@ impl ChangePassword {
         let Prepared { hash, fingerprint, generated } =
             self.prepare(user, password, &domain.profile, moment.deadline).await?;
         let change = Change::SetPassword { user: user.clone(), hash, fingerprint, expected };
-        let committed = self.store.commit(&[change], author, moment.now).await?;
-        let generation = committed.generation.ok_or(Conflict::NoAccount)?;
-        Ok(PasswordSet { generated, generation, receipt: committed.row })
+        let recorded = self.revocation.commit(vec![change], author, moment.now).await?;
+        let generation = recorded.committed.generation.ok_or(Conflict::NoAccount)?;
+        Ok(PasswordSet { generated, generation, receipt: self.revocation.receipt(recorded).await })
     }
 
     /// Checks the password against the profile's policy and hashes it.

@@ -28,6 +28,8 @@
 //! - one task for each connection, which waits for bytes, for verdicts, and for the peer to read; and one for each login
 //!   under way on it, which waits for the store, a hash, and the time at which a refusal may leave;
 //! - the hash threads, which wait for jobs, and are the only ones that compute for long;
+//! - one task for each commit, which nobody can cancel, and waits for the store;
+//! - the follower of the change log, which reads it once a second;
 //! - the writer of login entries, which waits for entries, and ends last;
 //! - the main task, which waits for signals.
 

@@ -15,9 +15,10 @@ use jiff::Timestamp;
 
 use crate::account::{Account, AccountType, DomainName, Generation, Username};
 use crate::change_password::{ChangePassword, Moment, NewPassword, NotDone, Prepared, Refused};
+use crate::revocation::{Recorded, Revocation};
 use crate::store::{
-    AccountPage, AuditFilter, Author, Change, Client, Committed, Conflict, Delivery, Domain, LoginEntry, NewAccount,
-    Row, RowNumber, Sighting, Store,
+    AccountPage, AuditFilter, Author, Change, Client, Conflict, Delivery, Domain, LoginEntry, NewAccount, Row,
+    RowNumber, Sighting, Store,
 };
 
 pub use tokens::{TokenMade, TokenText};
@@ -49,7 +50,7 @@ pub struct AccountMade {
     pub account: Account,
     /// What was generated, for the one who asked to hear it.
     pub generated: Option<Secret>,
-    pub receipt: RowNumber,
+    pub receipt: Delivery,
 }
 
 /// What to change of a mailbox; `None` leaves as it is.
@@ -64,24 +65,33 @@ pub struct AccountSettings {
     pub fields: Option<BTreeMap<String, String>>,
 }
 
-/// What took rights away: the generation it left, and its row.
-#[derive(Clone, Copy, Debug)]
+/// A mailbox as it was set.
+#[derive(Debug)]
+pub struct AccountSet {
+    pub account: Account,
+    /// Of what gave or took a right; other settings have nobody to hear of them.
+    pub receipt: Option<Delivery>,
+}
+
+/// What took rights away, and the generation that it left.
+#[derive(Debug)]
 pub struct LoggedOut {
     pub generation: Generation,
-    pub receipt: RowNumber,
+    pub receipt: Delivery,
 }
 
 /// The use cases, with what they need.
 #[derive(Clone, Debug)]
 pub struct Administer {
     store: Arc<dyn Store>,
+    revocation: Arc<Revocation>,
     passwords: ChangePassword,
 }
 
 impl Administer {
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, passwords: ChangePassword) -> Self {
-        Self { store, passwords }
+    pub fn new(store: Arc<dyn Store>, revocation: Arc<Revocation>, passwords: ChangePassword) -> Self {
+        Self { store, revocation, passwords }
     }
 
     /// All domains.
@@ -100,8 +110,8 @@ impl Administer {
         self.require_profile(&request.profile)?;
         values::check_quota(request.default_quota)?;
         let DomainRequest { name, profile, default_quota } = request.clone();
-        let committed =
-            self.store.commit(&[Change::AddDomain { domain: name, profile, default_quota }], author, now).await?;
+        let change = Change::AddDomain { domain: name, profile, default_quota };
+        let Recorded { committed, .. } = self.revocation.commit(vec![change], author, now).await?;
         let DomainRequest { name, profile, default_quota } = request;
         Ok(Domain { name, profile, default_quota, changed: committed.row })
     }
@@ -124,7 +134,7 @@ impl Administer {
         values::check_quota(default_quota.flatten())?;
         if profile.is_some() || default_quota.is_some() {
             let change = Change::SetDomain { domain: name.clone(), profile, default_quota };
-            self.store.commit(&[change], author, now).await?;
+            self.revocation.commit(vec![change], author, now).await?;
         }
         Ok(self.store.domain(name).await?.ok_or(Conflict::NoDomain)?)
     }
@@ -134,7 +144,7 @@ impl Administer {
     /// # Errors
     /// Refused when there is none, or it has accounts.
     pub async fn remove_domain(&self, name: &DomainName, author: &Author, now: Timestamp) -> Result<(), NotDone> {
-        self.store.commit(&[Change::RemoveDomain { domain: name.clone() }], author, now).await?;
+        self.revocation.commit(vec![Change::RemoveDomain { domain: name.clone() }], author, now).await?;
         Ok(())
     }
 
@@ -198,11 +208,12 @@ impl Administer {
             generation: Generation(0),
             changed: RowNumber(0),
         };
-        let committed = self.store.commit(&[Change::AddAccount(new_account)], author, moment.now).await?;
+        let recorded = self.revocation.commit(vec![Change::AddAccount(new_account)], author, moment.now).await?;
         // It is made now: whatever could fail from here on would lose the password that was generated.
-        account.generation = committed.generation.unwrap_or(account.generation);
-        account.changed = committed.row;
-        Ok(AccountMade { account, generated, receipt: committed.row })
+        account.generation = recorded.committed.generation.unwrap_or(account.generation);
+        account.changed = recorded.committed.row;
+        // Nobody is logged in to a new account, so nobody waits for that to end; an import makes thousands.
+        Ok(AccountMade { account, generated, receipt: Revocation::receipt_at_once(recorded) })
     }
 
     /// Changes what the settings name, all of it or nothing.
@@ -215,7 +226,7 @@ impl Administer {
         settings: AccountSettings,
         author: &Author,
         now: Timestamp,
-    ) -> Result<Account, NotDone> {
+    ) -> Result<AccountSet, NotDone> {
         values::check_name(settings.name.as_ref().and_then(Option::as_deref))?;
         values::check_quota(settings.quota.flatten())?;
         if let Some(fields) = &settings.fields {
@@ -224,19 +235,23 @@ impl Administer {
         let account = self.account(user).await?;
         let changes = changes(&account, settings);
         if changes.is_empty() {
-            return Ok(account);
+            return Ok(AccountSet { account, receipt: None });
         }
-        self.store.commit(&changes, author, now).await?;
-        self.account(user).await
+        let recorded = self.revocation.commit(changes, author, now).await?;
+        let receipt = match recorded.committed.raised {
+            Some(_) => Some(self.revocation.receipt(recorded).await),
+            None => None,
+        };
+        Ok(AccountSet { account: self.account(user).await?, receipt })
     }
 
     /// Removes an account and everything of it.
     ///
     /// # Errors
     /// Refused when there is none.
-    pub async fn remove_account(&self, user: &Username, author: &Author, now: Timestamp) -> Result<(), NotDone> {
-        self.store.commit(&[Change::RemoveAccount { user: user.clone() }], author, now).await?;
-        Ok(())
+    pub async fn remove_account(&self, user: &Username, author: &Author, now: Timestamp) -> Result<Delivery, NotDone> {
+        let recorded = self.revocation.commit(vec![Change::RemoveAccount { user: user.clone() }], author, now).await?;
+        Ok(self.revocation.receipt(recorded).await)
     }
 
     /// Voids everything that was granted to the user: sessions, cached logins, logins on their way.
@@ -244,9 +259,18 @@ impl Administer {
     /// # Errors
     /// Refused when there is no such account.
     pub async fn log_out(&self, user: &Username, author: &Author, now: Timestamp) -> Result<LoggedOut, NotDone> {
-        let Committed { row, generation, .. } =
-            self.store.commit(&[Change::LogOut { user: user.clone() }], author, now).await?;
-        Ok(LoggedOut { generation: generation.ok_or(Conflict::NoAccount)?, receipt: row })
+        let recorded = self.revocation.commit(vec![Change::LogOut { user: user.clone() }], author, now).await?;
+        let generation = recorded.committed.generation.ok_or(Conflict::NoAccount)?;
+        Ok(LoggedOut { generation, receipt: self.revocation.receipt(recorded).await })
+    }
+
+    /// Voids everything that was granted to anybody.
+    ///
+    /// # Errors
+    /// Only "not now".
+    pub async fn log_out_everyone(&self, author: &Author, now: Timestamp) -> Result<Delivery, NotDone> {
+        let recorded = self.revocation.commit(vec![Change::LogOutEveryone], author, now).await?;
+        Ok(self.revocation.receipt(recorded).await)
     }
 
     /// The account's generation: what was granted under a lower one is void.
@@ -294,7 +318,7 @@ impl Administer {
         author: &Author,
         now: Timestamp,
     ) -> Result<(), NotDone> {
-        self.store.commit(&[Change::ForgetClient { user: user.clone(), id }], author, now).await?;
+        self.revocation.commit(vec![Change::ForgetClient { user: user.clone(), id }], author, now).await?;
         Ok(())
     }
 

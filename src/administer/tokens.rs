@@ -102,7 +102,7 @@ impl Administer {
         }
         let text = TokenText::random()?;
         let token = Token { name, role, domains, created: now };
-        self.store.commit(&[Change::AddToken(token.clone(), text.digest())], author, now).await?;
+        self.revocation.commit(vec![Change::AddToken(token.clone(), text.digest())], author, now).await?;
         Ok(TokenMade { token, text })
     }
 
@@ -114,7 +114,7 @@ impl Administer {
         if check_name(name).is_err() {
             return Err(Conflict::NoToken.into());
         }
-        self.store.commit(&[Change::RevokeToken { name: name.to_owned() }], author, now).await?;
+        self.revocation.commit(vec![Change::RevokeToken { name: name.to_owned() }], author, now).await?;
         Ok(())
     }
 }

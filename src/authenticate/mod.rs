@@ -23,6 +23,7 @@ use crate::account::{
 use crate::config::Live;
 use crate::hash_pool::{HashPool, PoolError};
 use crate::password;
+use crate::revocation::Revocation;
 use crate::sessions::history::History;
 use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Sighting, Store, StoreError};
 use crate::telemetry::logging::quoted;
@@ -122,6 +123,7 @@ pub struct Judgement {
 #[derive(Debug)]
 pub struct Authenticator {
     store: Arc<dyn Store>,
+    revocation: Arc<Revocation>,
     pool: Arc<HashPool>,
     throttle: Arc<Throttle>,
     history: History,
@@ -135,13 +137,14 @@ impl Authenticator {
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
+        revocation: Arc<Revocation>,
         pool: Arc<HashPool>,
         throttle: Arc<Throttle>,
         history: History,
         live: watch::Receiver<Arc<Live>>,
     ) -> Self {
         let nobody = password::dummy(pool.cost());
-        Self { store, pool, throttle, history, live, upgrades: Arc::new(Semaphore::new(UPGRADES)), nobody }
+        Self { store, revocation, pool, throttle, history, live, upgrades: Arc::new(Semaphore::new(UPGRADES)), nobody }
     }
 
     /// Judges one attempt. The caller waits until `answer_at` before it answers: a refusal leaves at its time whatever its
@@ -278,7 +281,7 @@ impl Authenticator {
             return;
         }
         let Ok(permit) = Arc::clone(&self.upgrades).try_acquire_owned() else { return };
-        let (pool, store) = (Arc::clone(&self.pool), Arc::clone(&self.store));
+        let (pool, revocation) = (Arc::clone(&self.pool), Arc::clone(&self.revocation));
         let upgrade = Upgrade {
             user: account.username.clone(),
             credential: credential.name,
@@ -289,7 +292,7 @@ impl Authenticator {
         };
         let password = attempt.password.clone();
         tokio::spawn(async move {
-            upgrade.run(password, &pool, &*store).await;
+            upgrade.run(password, &pool, &revocation).await;
             drop(permit);
         });
     }

@@ -1,5 +1,6 @@
 //! Upgrade: a weak hash gives way to a strong one while the password is at hand.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gatepost_protocol::Secret;
@@ -7,7 +8,8 @@ use jiff::Timestamp;
 
 use crate::account::{CredentialName, Generation, Origin, StoredHash, Username};
 use crate::hash_pool::HashPool;
-use crate::store::{Author, Change, CommitError, Conflict, Door, Store};
+use crate::revocation::Revocation;
+use crate::store::{Author, Change, CommitError, Conflict, Door};
 
 /// A hash that nobody waits for may take so long to be begun.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -23,7 +25,7 @@ pub(super) struct Upgrade {
 }
 
 impl Upgrade {
-    pub(super) async fn run(self, password: Secret, pool: &HashPool, store: &dyn Store) {
+    pub(super) async fn run(self, password: Secret, pool: &HashPool, revocation: &Arc<Revocation>) {
         let mut salt = [0; 16];
         if let Err(error) = getrandom::fill(&mut salt) {
             tracing::warn!(user = %self.user, %error, "hash not upgraded: the system gives no randomness");
@@ -45,7 +47,7 @@ impl Upgrade {
             fingerprint: None,
             generation: self.generation,
         };
-        match store.commit(&[change], &author, self.at).await {
+        match revocation.commit(vec![change], &author, self.at).await {
             Ok(_) => tracing::info!(user = %self.user, "hash upgraded"),
             // The password was changed meanwhile: its hash is newer than ours.
             Err(CommitError::Conflict(Conflict::Moved | Conflict::NoAccount)) => {}

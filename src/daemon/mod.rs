@@ -25,6 +25,7 @@ use crate::change_password::ChangePassword;
 use crate::config::{Config, ConfigError, Live};
 use crate::hash_pool::HashPool;
 use crate::listen::{self, Inherited, ListenError};
+use crate::revocation::{Revocation, Sharing};
 use crate::serve::Gate;
 use crate::serve::waiting::Waiting;
 use crate::sessions::{self, history};
@@ -87,7 +88,7 @@ async fn serve(
     let mut signals = Signals::install().map_err(|cause| StartError::System { doing: "handle signals", cause })?;
     let (live, current) = watch::channel(Arc::new(config.live.clone()));
     let throttle = Arc::new(Throttle::new(config.live.throttle.clone(), Instant::now()));
-    let (doors, entries) = build(&config, Arc::clone(&throttle), current).await?;
+    let Parts { doors, entries, revocation } = build(&config, Arc::clone(&throttle), current).await?;
     if let Err(error) = listen::raise_open_files_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files; connections above it wait");
     }
@@ -99,6 +100,8 @@ async fn serve(
     for listener in listeners {
         accepting.spawn(doors.clone().accept(listener, connections.clone(), stop.clone()));
     }
+    let stop_following = stop.clone();
+    tokio::spawn(async move { revocation.follow(stop_following).await });
     tokio::spawn(notify::watchdog());
     notify::ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
@@ -127,12 +130,19 @@ async fn serve(
     Ok(())
 }
 
+/// What is to be run.
+struct Parts {
+    doors: Doors,
+    entries: history::Writer,
+    revocation: Arc<Revocation>,
+}
+
 /// Joins the parts. Nothing runs yet but the hash threads.
 async fn build(
     config: &Config,
     throttle: Arc<Throttle>,
     live: watch::Receiver<Arc<Live>>,
-) -> Result<(Doors, history::Writer), StartError> {
+) -> Result<Parts, StartError> {
     // The store makes its directory for nobody else, and in the default the sockets are below it.
     listen::make_directories(&config.fixed.listeners)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.fixed.store_path, &SqliteOptions::default()).await?);
@@ -141,17 +151,31 @@ async fn build(
         .map_err(|cause| StartError::System { doing: "start the hash threads", cause })?;
     let pool = Arc::new(pool);
     let (history, entries) = history::history(Arc::clone(&store));
-    let authenticator = Authenticator::new(Arc::clone(&store), Arc::clone(&pool), throttle, history, live.clone());
-    let authenticator = Arc::new(authenticator);
+    let revocation = Arc::new(Revocation::new(Arc::clone(&store), Sharing::Sole));
+    let authenticator = Arc::new(Authenticator::new(
+        Arc::clone(&store),
+        Arc::clone(&revocation),
+        Arc::clone(&pool),
+        throttle,
+        history,
+        live.clone(),
+    ));
     let change_password = ChangePassword::new(
         Arc::clone(&store),
+        Arc::clone(&revocation),
         Arc::clone(&authenticator),
         pool,
         live.clone(),
         config.fixed.hash.ceilings,
         fingerprint_key,
     );
-    let web = Web::new(Arc::clone(&store), Arc::clone(&authenticator), change_password.clone(), live.clone());
+    let web = Web::new(
+        Arc::clone(&store),
+        Arc::clone(&revocation),
+        Arc::clone(&authenticator),
+        change_password.clone(),
+        live.clone(),
+    );
     let gate = Arc::new(Gate {
         authenticator,
         change_password,
@@ -162,7 +186,7 @@ async fn build(
         server_pid: process::id(),
         connections: AtomicU32::new(1),
     });
-    Ok((Doors { gate, web }, entries))
+    Ok(Parts { doors: Doors { gate, web }, entries, revocation })
 }
 
 /// A core would hold the passwords of whoever is logging in.

@@ -127,7 +127,7 @@ impl<S: Stream> Conversation<S> {
         let Some(owner) = self.owner.take() else { return Answer::NotNow(NOT_NOW) };
         let moment = Moment { now: Timestamp::now(), deadline: Instant::now() + HASH_PATIENCE };
         match self.gate.change_password.change_own(owner, new, moment).await {
-            Ok(set) => Answer::Yes(format!("The password is changed; receipt {}.", set.receipt.0)),
+            Ok(set) => Answer::Yes(format!("The password is changed; receipt {}.", set.receipt.row.number)),
             Err(error) => not_done(&error),
         }
     }

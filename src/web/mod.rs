@@ -34,6 +34,7 @@ use crate::administer::Administer;
 use crate::authenticate::Authenticator;
 use crate::change_password::ChangePassword;
 use crate::config::Live;
+use crate::revocation::Revocation;
 use crate::store::Store;
 
 pub(crate) use api::{
@@ -82,12 +83,13 @@ impl Web {
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
+        revocation: Arc<Revocation>,
         authenticator: Arc<Authenticator>,
         change_password: ChangePassword,
         live: watch::Receiver<Arc<Live>>,
     ) -> Self {
         let readiness = Arc::new(Readiness::new(Arc::clone(&store)));
-        let administer = Administer::new(store, change_password.clone());
+        let administer = Administer::new(store, revocation, change_password.clone());
         let api = api::router(Arc::new(WebState {
             authenticator,
             administer,

@@ -13,6 +13,7 @@ use gatepost::listen::Peer;
 use gatepost::password::fingerprint::{FingerprintKey, KEY_LENGTH};
 use gatepost::password::policy::Policy;
 use gatepost::password::{Ceilings, Cost};
+use gatepost::revocation::{Revocation, Sharing};
 use gatepost::sessions::history::history;
 use gatepost::store::Store;
 use gatepost::store::sqlite::SqliteStore;
@@ -65,18 +66,21 @@ impl Service {
         let (history, entries) = history(shared.clone());
         let shutdown = CancellationToken::new();
         tokio::spawn(entries.run(shutdown.clone()));
+        let revocation = Arc::new(Revocation::new(shared.clone(), Sharing::Sole));
         let authenticator =
-            Arc::new(Authenticator::new(shared.clone(), hash_pool.clone(), throttle, history, live.clone()));
+            Authenticator::new(shared.clone(), revocation.clone(), hash_pool.clone(), throttle, history, live.clone());
+        let authenticator = Arc::new(authenticator);
         let fingerprint_key = Arc::new(FingerprintKey::new([7; KEY_LENGTH]));
         let change_password = ChangePassword::new(
             shared.clone(),
+            revocation.clone(),
             authenticator.clone(),
             hash_pool,
             live.clone(),
             ceilings,
             fingerprint_key,
         );
-        let web = Web::new(shared, authenticator, change_password, live);
+        let web = Web::new(shared, revocation, authenticator, change_password, live);
         Self { store, shutdown, web, directory }
     }
 

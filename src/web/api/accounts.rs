@@ -211,7 +211,7 @@ pub(super) async fn add_account(
     let answer = AccountMade {
         account: made.account.into(),
         password: made.generated.map(passwords::told),
-        receipt: made.receipt.0,
+        receipt: made.receipt.row.number.0,
     };
     Ok((StatusCode::CREATED, Json(answer)))
 }
@@ -241,7 +241,7 @@ pub(super) async fn set_account(
 ) -> Result<Json<AccountView>, Problem> {
     let SettingsBody { name, quota, enabled, account_type, main_password_for_mail, fields } = body;
     let settings = AccountSettings { name, quota, enabled, account_type, main_password_for_mail, fields };
-    Ok(Json(state.administer.set_account(&user, settings, &author, Timestamp::now()).await?.into()))
+    Ok(Json(state.administer.set_account(&user, settings, &author, Timestamp::now()).await?.account.into()))
 }
 
 /// Removes an account and everything of it but its name in the log.

@@ -97,7 +97,9 @@ pub(super) async fn change_password(
     let answer = state.change_password.change(&current, body.new.into_secret(), Door::Api, deadline).await;
     sleep_until(answer.answer_at.into()).await;
     match answer.outcome {
-        Ok(set) => Ok(Json(PasswordSet { password: None, generation: set.generation.0, receipt: set.receipt.0 })),
+        Ok(set) => {
+            Ok(Json(PasswordSet { password: None, generation: set.generation.0, receipt: set.receipt.row.number.0 }))
+        }
         Err(NotChanged::Current(refusal)) => Err(auth::refused(&refusal)),
         Err(NotChanged::Unverified(outage)) => Err(auth::put_off(&outage)),
         Err(NotChanged::NotDone(not_done)) => Err(not_done.into()),
@@ -136,7 +138,11 @@ pub(super) async fn reset_password(
 ) -> Result<Json<PasswordSet>, Problem> {
     let password = new_password(("new", body.new), body.hash, body.generate)?;
     let set = state.change_password.reset(&user, password, &author, moment()).await?;
-    Ok(Json(PasswordSet { password: set.generated.map(told), generation: set.generation.0, receipt: set.receipt.0 }))
+    Ok(Json(PasswordSet {
+        password: set.generated.map(told),
+        generation: set.generation.0,
+        receipt: set.receipt.row.number.0,
+    }))
 }
 
 /// Ends whatever was granted to the user: sessions, remembered logins, logins on their way.
@@ -149,7 +155,7 @@ pub(super) async fn log_out(
     State(state): State<Arc<WebState>>,
 ) -> Result<Json<LoggedOut>, Problem> {
     let logged_out = state.administer.log_out(&user, &author, Timestamp::now()).await?;
-    Ok(Json(LoggedOut { generation: logged_out.generation.0, receipt: logged_out.receipt.0 }))
+    Ok(Json(LoggedOut { generation: logged_out.generation.0, receipt: logged_out.receipt.row.number.0 }))
 }
 
 /// The one password that a body gives, in the one way it gives it; `chosen` comes with its name in that body.

@@ -5,10 +5,11 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Listener, Live, dovecot, listener, raw, users};
+use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Listener, Live, dovecot, listener, raw, redis, users};
 use crate::hash_pool;
 use crate::password::policy::{PASSWORD_LIMIT, Policy};
 use crate::password::{Ceilings, Cost, STRONGEST};
+use crate::revocation;
 use crate::sessions::kick;
 use crate::store::dict::DictBounds;
 use crate::throttle;
@@ -48,6 +49,7 @@ pub(super) fn of(written: &raw::File) -> (Config, Complaints) {
         hash: hash(&written.hash, &mut complaints),
         fingerprint_key: written.previous_password.key_file.clone(),
         dovecots: dovecots(&written.dovecot, &mut complaints),
+        redis: redis(&written.redis, &mut complaints),
         log_format: written.log.format,
     };
     let live = Live {
@@ -134,6 +136,15 @@ fn dovecots(written: &BTreeMap<String, raw::Dovecot>, complaints: &mut Complaint
 
 fn one_a_core() -> NonZero<usize> {
     available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+}
+
+fn redis(written: &raw::Redis, complaints: &mut Complaints) -> Option<revocation::redis::Settings> {
+    let mut found = Vec::new();
+    let settings = redis::resolve(written, &mut found);
+    for (key, text) in found {
+        complaints.add(&["redis", key], text);
+    }
+    settings
 }
 
 fn throttle(written: &raw::Throttle, complaints: &mut Complaints) -> throttle::Settings {

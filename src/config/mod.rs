@@ -12,6 +12,7 @@ mod listener;
 mod meaning;
 mod problem;
 mod raw;
+mod redis;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use std::time::Duration;
 use crate::account::DomainName;
 use crate::hash_pool;
 use crate::password::policy::Policy;
+use crate::revocation;
 use crate::sessions::kick;
 use crate::store::dict::DictBounds;
 use crate::throttle;
@@ -58,6 +60,8 @@ pub struct Fixed {
     pub fingerprint_key: Option<PathBuf>,
     /// Those whose sessions a change ends, in the order of their names.
     pub dovecots: Vec<kick::Settings>,
+    /// `None` where no server is named.
+    pub redis: Option<revocation::redis::Settings>,
     pub log_format: LogFormat,
 }
 
@@ -133,6 +137,7 @@ impl Fixed {
         compare("[hash]", self.hash != other.hash);
         compare("[previous_password] key_file", self.fingerprint_key != other.fingerprint_key);
         compare("[dovecot]", self.dovecots != other.dovecots);
+        compare("[redis]", self.redis != other.redis);
         compare("[log] format", self.log_format != other.log_format);
         let listeners = |fixed: &Self| -> BTreeMap<String, Listener> {
             fixed.listeners.iter().map(|listener| (listener.name.clone(), listener.clone())).collect()

@@ -24,6 +24,7 @@ pub(super) struct File {
     pub(super) hash: Hash,
     pub(super) throttle: Throttle,
     pub(super) previous_password: PreviousPassword,
+    pub(super) redis: Redis,
     pub(super) userdb: Userdb,
     pub(super) dict: Dict,
     pub(super) dovecot: BTreeMap<String, Dovecot>,
@@ -119,6 +120,46 @@ pub(super) struct PreviousPassword {
 impl Default for PreviousPassword {
     fn default() -> Self {
         Self { kept: Period(Duration::from_hours(7 * 24)), key_file: None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Redis {
+    pub(super) addresses: Vec<String>,
+    pub(super) sentinels: Vec<String>,
+    pub(super) master: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<Password>,
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) sentinel_username: Option<String>,
+    pub(super) sentinel_password: Option<Password>,
+    pub(super) sentinel_password_file: Option<PathBuf>,
+    pub(super) database: u32,
+    pub(super) prefix: String,
+    pub(super) connect_timeout: Period,
+    pub(super) response_timeout: Period,
+    pub(super) horizon: Period,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            sentinels: Vec::new(),
+            master: None,
+            username: None,
+            password: None,
+            password_file: None,
+            sentinel_username: None,
+            sentinel_password: None,
+            sentinel_password_file: None,
+            database: 0,
+            prefix: "gatepost".to_owned(),
+            connect_timeout: Period(Duration::from_secs(1)),
+            response_timeout: Period(Duration::from_millis(250)),
+            horizon: Period(Duration::from_hours(30 * 24)),
+        }
     }
 }
 

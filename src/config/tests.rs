@@ -1,6 +1,7 @@
 //! What a file says, what it may not say, and what the operator is told then.
 
 use super::*;
+use crate::revocation::redis::{Address, Login, Place};
 
 fn parse(document: &str) -> Result<Config, ConfigError> {
     Config::parse(document, Path::new("gatepost.toml"))
@@ -224,6 +225,32 @@ fn every_mistake_names_its_line_its_key_and_the_remedy() {
         ("[throttle]\nfailures = 0", "2: throttle.failures: must be at least 1"),
         ("[throttle]\nentries = 0", "2: throttle.entries: must be at least 1"),
         ("[throttle]\ntrusted_networks = ['x']", "2: throttle.trusted_networks: invalid"),
+        (
+            "[redis]\naddresses = ['redis://x']",
+            "2: redis.addresses: \"redis://x\" is a URL; write HOST:PORT, or the path",
+        ),
+        ("[redis]\nsentinels = ['a b']\nmaster = 'm'", "2: redis.sentinels: \"a b\" is no address; write HOST:PORT, ["),
+        ("[redis]\nsentinels = ['a']", "2: redis.sentinels: needs `master`, the name by which they know it"),
+        ("[redis]\naddresses = ['a']\nsentinels = ['b']\nmaster = 'm'", "2: redis.addresses: the master's address is"),
+        ("[redis]\nmaster = 'm'", "2: redis.master: is of no use without a server; set `addresses` or `sentinels`"),
+        ("[redis]\npassword = 'x'", "2: redis.password: is of no use without a server; set `addresses` or"),
+        ("[redis]\naddresses = ['a']\nusername = 'x'", "3: redis.username: needs a password beside it"),
+        ("[redis]\naddresses = ['a']\npassword = ''", "3: redis.password: is empty; remove it if Redis asks for none"),
+        ("[redis]\naddresses = ['a']\npassword = 31337", "3: redis.password: must be text in quotes"),
+        (
+            "[redis]\naddresses = ['a']\npassword = 'x'\npassword_file = '/p'",
+            "4: redis.password_file: the password is set beside it too; remove one",
+        ),
+        (
+            "[redis]\naddresses = ['a']\npassword_file = '/nonexistent/p'",
+            "3: redis.password_file: cannot read /nonexistent/p: No such file or directory",
+        ),
+        ("[redis]\nprefix = ''", "2: redis.prefix: must be 1 to 64 visible ASCII characters"),
+        ("[redis]\nprefix = 'a b'", "2: redis.prefix: must be 1 to 64 visible ASCII characters"),
+        ("[redis]\ndatabase = -1", "2: redis.database: invalid value: integer `-1`, expected u32"),
+        ("[redis]\nresponse_timeout = '2 s'", "2: redis.response_timeout: is longer than \"1 s\""),
+        ("[redis]\nconnect_timeout = '0 s'", "2: redis.connect_timeout: must be longer than nothing"),
+        ("[redis]\nhorizon = '9000 h'", "2: redis.horizon: is longer than \"8784 h\""),
         ("[userdb]\nuid = 0", "2: userdb.uid: is root, which Dovecot refuses; name the user that owns the mail"),
         ("[userdb]\ngid = 'nobody-here'", "2: userdb.gid: there is no group \"nobody-here\" on this host"),
         ("[userdb]\nhome = '/srv/%h'", "2: userdb.home: \"%h\" is no variable here; there are %{user}, %{user | user"),
@@ -270,12 +297,38 @@ fn a_file_that_was_asked_for_must_be_there() {
 }
 
 #[test]
+fn without_a_server_there_is_no_redis() {
+    assert_eq!(parse("[redis]\nprefix = 'x'\n").expect("valid").fixed.redis, None);
+}
+
+#[test]
+fn redis_is_named_by_its_servers_or_by_those_who_know() {
+    let redis = |document: &str| parse(document).expect(document).fixed.redis.expect("there is one");
+    let address = |host: &str, port| Address::Tcp { host: host.to_owned(), port };
+    let one = redis("[redis]\naddresses = ['a', '/run/redis']\nusername = 'u'\npassword = 'p'\n");
+    assert_eq!(one.place, Place::Servers(vec![address("a", 6379), Address::Unix("/run/redis".into())]));
+    assert_eq!(one.login, Login { username: Some("u".to_owned()), password: Some(Password::from("p")) });
+    let other = redis("[redis]\nsentinels = ['a']\nmaster = 'm'\nsentinel_password = 's'\n");
+    let login = Login { username: None, password: Some(Password::from("s")) };
+    assert_eq!(other.place, Place::Sentinels { sentinels: vec![address("a", 26379)], master: "m".to_owned(), login });
+    assert_eq!(other.login, Login::default());
+}
+
+#[test]
+fn a_password_is_shown_by_nothing() {
+    let config = parse("[redis]\naddresses = ['a']\npassword = 's3cret'\n").expect("valid");
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let wrong = parse("[redis]\npassword = ['s3cret']\n").expect_err("no text").to_string();
+    assert!(!wrong.contains("s3cret"), "{wrong}");
+}
+
+#[test]
 fn what_needs_a_restart_is_named() {
     let before = Config::embedded();
     let document = "[store]\npath = 'x'\n[hash]\nthreads = 77\n[throttle]\nfailures = 1\n\
-                    [listen.auth]\nmode = '0600'\n[listen.status]\nenabled = false\n[listen.x]\nprotocol = 'auth'\n";
+                    [listen.auth]\nmode = '0600'\n[listen.status]\nenabled = false\n[listen.x]\nprotocol = 'auth'\n[redis]\naddresses = ['a']\n";
     let after = parse(document).expect("valid");
-    let named = ["[store] path", "[hash]", "[listen.auth]", "[listen.status]", "[listen.x]"];
+    let named = ["[store] path", "[hash]", "[redis]", "[listen.auth]", "[listen.status]", "[listen.x]"];
     assert_eq!(before.fixed.differences(&after.fixed), named);
     assert!(before.fixed.differences(&before.fixed).is_empty());
 }

@@ -4,11 +4,12 @@ use gatepost_harness::chromium::Chromium;
 use gatepost_harness::client::{Door, Heard, deliver};
 use gatepost_harness::dovecot::{Answerer, Version};
 use gatepost_harness::mailhost::{ALICE, MailHost};
-use gatepost_harness::roundcube::{Driver, Roundcube};
+use gatepost_harness::roundcube::{Driver, Plugin, Roundcube};
 
 const NEW: &str = r#"Grüße "an" a1"#;
 const WITHOUT_DIGIT_OR_CAPITAL: &str = "long but all letters";
 const SUBJECT: &str = "Still here";
+const SESSION_ENDED: &str = "Your session is invalid or expired.";
 
 #[test]
 fn password_is_changed_by_httpapi() {
@@ -25,13 +26,44 @@ fn password_is_changed_by_poppassd() {
     change_it(&host, driver, &format!("Could not save new password. {reasons}"));
 }
 
+#[test]
+fn web_session_ends_when_the_password_is_changed_elsewhere() {
+    let mut host = MailHost::start(Version::V2_3, Answerer::Gatepost);
+    deliver_a_mail(&host);
+    let gatepost = host.gatepost();
+    let token = gatepost.must(&["token", "add", "roundcube", "--role", "webmail"], "");
+    let plugin = Plugin { gatepost: gatepost.http, token: token.lines().next().unwrap_or_default() };
+    let driver = Driver::Poppassd(gatepost.poppassd);
+    let roundcube = Roundcube::start(host.directory.path(), &host.dovecot, driver, Some(plugin));
+    let [here, elsewhere] = ["here", "elsewhere"].map(|name| Chromium::start(&host.directory.path().join(name)));
+    for browser in [&here, &elsewhere] {
+        roundcube.log_in(browser, ALICE.user, ALICE.password);
+        assert_eq!(roundcube.read_mail(browser, SUBJECT), "Some words.");
+    }
+
+    // By a user in another browser: that one stays logged in.
+    assert_eq!(roundcube.change_password(&elsewhere, ALICE.password, NEW), "Successfully saved.");
+    assert_eq!(roundcube.read_mail(&elsewhere, SUBJECT), "Some words.");
+    here.click("#taskmenu a.mail");
+    assert_eq!(roundcube.message(&here), SESSION_ENDED);
+
+    // By an admin.
+    roundcube.log_in(&here, ALICE.user, NEW);
+    assert_eq!(roundcube.read_mail(&here, SUBJECT), "Some words.");
+    host.gatepost().must(&["logout", ALICE.user], "");
+    for browser in [&here, &elsewhere] {
+        browser.click("#taskmenu a.mail");
+        assert_eq!(roundcube.message(browser), SESSION_ENDED);
+    }
+    roundcube.log_in(&here, ALICE.user, NEW);
+    assert_eq!(roundcube.read_mail(&here, SUBJECT), "Some words.");
+}
+
 /// What a person goes through; `weak` is what the page says of a password that misses the policy.
 fn change_it(host: &MailHost, driver: Driver, weak: &str) {
     let directory = host.directory.path();
-    let message = format!("Subject: {SUBJECT}\r\n\r\nSome words.");
-    let delivered = deliver(host.dovecot.addresses.lmtp, &[ALICE.user], &message);
-    assert!(delivered.iter().all(|line| line.starts_with("250 ")), "{delivered:?}");
-    let roundcube = Roundcube::start(directory, &host.dovecot, driver);
+    deliver_a_mail(host);
+    let roundcube = Roundcube::start(directory, &host.dovecot, driver, None);
     let browser = Chromium::start(directory);
 
     roundcube.log_in(&browser, ALICE.user, ALICE.password);
@@ -51,9 +83,15 @@ fn change_it(host: &MailHost, driver: Driver, weak: &str) {
 
     roundcube.log_out(&browser);
     roundcube.log_in(&browser, ALICE.user, ALICE.password);
-    assert_eq!(browser.text("#messagestack > div"), "Login failed.");
+    assert_eq!(roundcube.message(&browser), "Login failed.");
     roundcube.log_in(&browser, ALICE.user, NEW);
     assert_eq!(roundcube.read_mail(&browser, SUBJECT), "Some words.");
+}
+
+fn deliver_a_mail(host: &MailHost) {
+    let message = format!("Subject: {SUBJECT}\r\n\r\nSome words.");
+    let delivered = deliver(host.dovecot.addresses.lmtp, &[ALICE.user], &message);
+    assert!(delivered.iter().all(|line| line.starts_with("250 ")), "{delivered:?}");
 }
 
 fn log_in(host: &MailHost, password: &str) -> Heard {

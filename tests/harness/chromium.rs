@@ -140,6 +140,7 @@ fn flags(home: &Path) -> Vec<String> {
     let mut flags = [
         "--headless=new",
         "--no-sandbox",
+        "--disable-dev-shm-usage",
         "--disable-gpu",
         "--disable-quic",
         "--no-first-run",

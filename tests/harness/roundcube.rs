@@ -23,6 +23,13 @@ pub enum Driver {
     Poppassd(SocketAddr),
 }
 
+/// Our plugin, which ends sessions that gatepost has voided.
+#[derive(Clone, Copy, Debug)]
+pub struct Plugin<'a> {
+    pub gatepost: SocketAddr,
+    pub token: &'a str,
+}
+
 #[derive(Debug)]
 pub struct Roundcube {
     pub http: SocketAddr,
@@ -31,12 +38,18 @@ pub struct Roundcube {
 
 impl Roundcube {
     /// Writes its configuration below `directory` and starts it; its mail is `dovecot`'s.
-    pub fn start(directory: &Path, dovecot: &Dovecot, driver: Driver) -> Self {
+    pub fn start(directory: &Path, dovecot: &Dovecot, driver: Driver, plugin: Option<Plugin<'_>>) -> Self {
         let home = directory.join("roundcube");
         let write = |file, text| fs::write(home.join(file), text).expect("cannot write Roundcube's configuration");
         lay_out(&home);
-        write("config/config.inc.php", settings(&home, dovecot));
+        let mut settings = settings(&home, dovecot);
         write("plugins/password/config.inc.php", driver.sample());
+        if let Some(plugin) = plugin {
+            write("plugins/gatepost/gatepost.php", sample("plugins/gatepost/gatepost.php"));
+            write("plugins/gatepost/config.inc.php", plugin.sample());
+            settings.push_str("$config['plugins'][] = 'gatepost';\n");
+        }
+        write("config/config.inc.php", settings);
         link_each(&unpacked().join("usr/share/roundcube/plugins/password"), &home.join("plugins/password"));
         let [http] = free_addresses();
         let process = Process::start("roundcube", server(&home, http));
@@ -60,6 +73,14 @@ impl Driver {
                 sample("password-poppassd.inc.php").replace("= 106;", &format!("= {};", address.port()))
             }
         }
+    }
+}
+
+impl Plugin<'_> {
+    fn sample(self) -> String {
+        let sample =
+            sample("plugins/gatepost/config.inc.php.dist").replace("127.0.0.1:8106", &self.gatepost.to_string());
+        sample.replace("['gatepost_token'] = ''", &format!("['gatepost_token'] = '{}'", self.token))
     }
 }
 
@@ -94,7 +115,12 @@ impl Roundcube {
         browser.fill("#newpasswd", new);
         browser.fill("#confpasswd", new);
         browser.click(".formbuttons .submit");
-        browser.text("#messagestack > div")
+        self.message(browser)
+    }
+
+    /// What the page says in its corner, but for that it is loading.
+    pub fn message(&self, browser: &Chromium) -> String {
+        browser.text("#messagestack > div:not(.loading)")
     }
 }
 
@@ -103,7 +129,7 @@ fn lay_out(home: &Path) {
     let unpacked = unpacked();
     let programs = unpacked.join("usr/share/roundcube");
     let owner = User::named("www-data");
-    for directory in ["", "config", "plugins/password", "public_html/program"] {
+    for directory in ["", "config", "plugins/password", "plugins/gatepost", "public_html/program"] {
         directory_of(&home.join(directory), User::ROOT, 0o755);
     }
     for directory in ["data", "logs", "temp"] {

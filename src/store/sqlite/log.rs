@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, QueryBuilder, Row as _};
 
-use super::{SqliteStore, column};
+use super::{SqliteStore, column, failure};
 use crate::account::RowNumber;
 use crate::store::log::HIGHEST_TO_PASS;
 use crate::store::{AuditFilter, Author, Change, ChangeKind, Door, LogStore, Row, StoreError};
@@ -31,7 +31,11 @@ impl LogStore for SqliteStore {
     }
 
     async fn advance_past(&self, number: RowNumber) -> Result<(), StoreError> {
-        let mut lease = self.writer("advance the change log's numbers").await?;
+        const DOING: &str = "advance the change log's numbers";
+        if number > HIGHEST_TO_PASS {
+            return Err(failure(DOING, format!("no store has ever given {number}; remove whatever says so")));
+        }
+        let mut lease = self.writer(DOING).await?;
         let advanced = advance(&mut lease, number).await;
         lease.end(advanced)
     }
@@ -107,10 +111,6 @@ async fn newest(connection: &mut SqliteConnection) -> sqlx::Result<RowNumber> {
 }
 
 async fn advance(connection: &mut SqliteConnection, number: RowNumber) -> sqlx::Result<()> {
-    if number > HIGHEST_TO_PASS {
-        let cause = format!("{number} is no number that a store has ever given; remove whatever says so");
-        return Err(sqlx::Error::Protocol(cause));
-    }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let query = sqlx::query("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'change_log'");
     let updated = query.bind(column::signed(number)).execute(&mut *transaction).await?;

@@ -7,7 +7,8 @@
 //! Trusts: nobody's text; every value is bound, none is written into SQL.
 //! Fails:  within twice [`SqliteOptions::patience`] when the file is locked; at once when it is full, unreadable,
 //!         replaced or gone. A commit whose caller goes away is rolled back unless it had reached the disk.
-//! Limits: one writer at a time. A disk that neither answers nor fails is waited for.
+//! Limits: one writer at a time; logging everyone out keeps it for half a second with 200,000 accounts (measured).
+//!         A disk that neither answers nor fails is waited for.
 
 mod accounts;
 mod clients;

@@ -7,7 +7,7 @@
 //! | floor | modules | |
 //! |---|---|---|
 //! | 5 | [`daemon`] | joins the parts; alone may know all of them |
-//! | 4 | [`serve`], [`web`], [`cli`], [`import`] | doors: translate, call one use case, translate back |
+//! | 4 | [`serve`], [`web`], [`cli`], [`import`], [`outbox`] | doors: translate, call one use case, translate back; and the errands of a change |
 //! | 3 | [`authenticate`], [`change_password`], [`administer`] | use cases; the order of steps is decided here and only here |
 //! | 2 | [`throttle`], [`hash_pool`], [`store`], [`revocation`], [`sessions`] | machinery, blind to each other but for the store |
 //! | 1 | [`account`], [`client_text`], [`password`], [`userdb`] | nouns and pure knowledge: no tokio, no SQL, no clock |
@@ -22,6 +22,13 @@
 //! generation again, and gives a [`Verdict`](authenticate::Verdict). The session makes that OK, FAIL or a hang-up,
 //! whichever the peer understands.
 //!
+//! # A change
+//!
+//! A door calls [`change_password`] or [`administer`], which commit through [`revocation`]: from then on nothing that the
+//! change voids is honoured here. The [`outbox`] finds the row in the log and brings it to Redis and to every Dovecot,
+//! where [`sessions`] tells the sessions of before from those of after. Half a second later at most the door answers with
+//! what has arrived so far, the receipt.
+//!
 //! # What runs
 //!
 //! - one accepting task for each listener, which waits for a permit, then for a connection, and ends first on TERM;
@@ -30,6 +37,8 @@
 //! - the hash threads, which wait for jobs, and are the only ones that compute for long;
 //! - one task for each commit, which nobody can cancel, and waits for the store;
 //! - the follower of the change log, which reads it once a second;
+//! - the outbox, which waits for changes; one task for each account with changes that have not arrived everywhere, and one
+//!   for each place they go to, which waits for that place;
 //! - the writer of login entries, which waits for entries, and ends last;
 //! - the main task, which waits for signals.
 
@@ -44,6 +53,7 @@ pub mod daemon;
 pub mod hash_pool;
 pub mod import;
 pub mod listen;
+pub mod outbox;
 pub mod password;
 pub mod revocation;
 pub mod serve;

@@ -17,7 +17,7 @@ pub(super) fn run(file: Option<PathBuf>) -> Result<(), Failure> {
     daemon::run(config, file, logging).map_err(|error| match error {
         StartError::Config(error) => Failure::Usage(error.to_string()),
         StartError::Store(error) => Failure::Unavailable(error.to_string()),
-        StartError::FingerprintKey(_) | StartError::Listen(_) | StartError::System { .. } => {
+        StartError::FingerprintKey(_) | StartError::Listen(_) | StartError::Dovecot(_) | StartError::System { .. } => {
             Failure::No(error.to_string())
         }
     })

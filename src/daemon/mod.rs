@@ -25,9 +25,11 @@ use crate::change_password::ChangePassword;
 use crate::config::{Config, ConfigError, Live};
 use crate::hash_pool::HashPool;
 use crate::listen::{self, Inherited, ListenError};
+use crate::outbox::{Errands, Outbox};
 use crate::revocation::{Revocation, Sharing};
 use crate::serve::Gate;
 use crate::serve::waiting::Waiting;
+use crate::sessions::kick::{KickError, Kicker};
 use crate::sessions::{self, history};
 use crate::store::Store;
 use crate::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
@@ -59,6 +61,8 @@ pub enum StartError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     FingerprintKey(#[from] KeyError),
+    #[error(transparent)]
+    Dovecot(#[from] KickError),
     #[error("cannot {doing}: {cause}")]
     System { doing: &'static str, cause: io::Error },
 }
@@ -88,7 +92,7 @@ async fn serve(
     let mut signals = Signals::install().map_err(|cause| StartError::System { doing: "handle signals", cause })?;
     let (live, current) = watch::channel(Arc::new(config.live.clone()));
     let throttle = Arc::new(Throttle::new(config.live.throttle.clone(), Instant::now()));
-    let Parts { doors, entries, revocation } = build(&config, Arc::clone(&throttle), current).await?;
+    let Parts { doors, entries, revocation, outbox } = build(&config, Arc::clone(&throttle), current).await?;
     if let Err(error) = listen::raise_open_files_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files; connections above it wait");
     }
@@ -100,6 +104,8 @@ async fn serve(
     for listener in listeners {
         accepting.spawn(doors.clone().accept(listener, connections.clone(), stop.clone()));
     }
+    // Changes that are still made while the doors close are delivered too.
+    tokio::spawn(outbox.run(stop_history.clone()));
     let stop_following = stop.clone();
     tokio::spawn(async move { revocation.follow(stop_following).await });
     tokio::spawn(notify::watchdog());
@@ -135,6 +141,7 @@ struct Parts {
     doors: Doors,
     entries: history::Writer,
     revocation: Arc<Revocation>,
+    outbox: Outbox,
 }
 
 /// Joins the parts. Nothing runs yet but the hash threads.
@@ -176,17 +183,26 @@ async fn build(
         change_password.clone(),
         live.clone(),
     );
+    let claims = Arc::new(sessions::live::Live::new(Instant::now()));
+    let kickers = config.fixed.dovecots.iter().cloned().map(|dovecot| Kicker::new(dovecot).map(Arc::new));
+    let outbox = Outbox::new(Errands {
+        store: Arc::clone(&store),
+        revocation: Arc::clone(&revocation),
+        counter: None,
+        kickers: kickers.collect::<Result<_, _>>()?,
+        claims: Arc::clone(&claims),
+    });
     let gate = Arc::new(Gate {
         authenticator,
         change_password,
         store,
         waiting: Arc::new(Waiting::default()),
-        claims: Arc::new(sessions::live::Live::new(Instant::now())),
+        claims,
         live,
         server_pid: process::id(),
         connections: AtomicU32::new(1),
     });
-    Ok(Parts { doors: Doors { gate, web }, entries, revocation })
+    Ok(Parts { doors: Doors { gate, web }, entries, revocation, outbox })
 }
 
 /// A core would hold the passwords of whoever is logging in.

@@ -126,7 +126,6 @@ impl Revocation {
             return Self::receipt_at_once(recorded);
         }
         let Recorded { row, mut attempted, .. } = recorded;
-        self.settle(&row).await;
         // Who missed some of what was announced looks for himself.
         let heard = async { while attempted.recv().await.is_ok_and(|announced| announced != row.number) {} };
         if timeout(DELIVERY_PATIENCE, heard).await.is_err() {
@@ -142,15 +141,6 @@ impl Revocation {
     pub fn receipt_at_once(recorded: Recorded) -> Delivery {
         let Recorded { committed, row, .. } = recorded;
         only_stored(row, committed.raised.is_none())
-    }
-
-    /// There is nobody else to tell: what is stored is delivered.
-    async fn settle(&self, row: &Row) {
-        let delivered = only_stored(row.clone(), true);
-        match self.store.settle(&[delivered]).await {
-            Ok(()) => self.announce(row.number),
-            Err(error) => tracing::warn!(row = %row.number, %error, "the change is made, but not marked as delivered"),
-        }
     }
 
     /// Waits until there may be something to deliver.

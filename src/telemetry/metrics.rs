@@ -50,6 +50,9 @@ struct Metrics {
     connections_closed_on: Family<[Named; 1], Counter>,
     store_errors: Counter,
     changes: Family<[Fixed; 1], Counter>,
+    outbox_open: Gauge,
+    sessions_ended: Family<[Named; 1], Counter>,
+    kick_errors: Family<[Named; 1], Counter>,
     redis_connected: Gauge,
     redis_raises: Family<[Fixed; 1], Counter>,
     redis_messages: Family<[Fixed; 1], Counter>,
@@ -82,6 +85,13 @@ impl Metrics {
         table.register("store_errors", "Questions that the store could not answer", store_errors.clone());
         let changes = Family::default();
         table.register("changes", "Changes committed, by kind", changes.clone());
+        let outbox_open = Gauge::default();
+        table.register("outbox_open", "Changes that have not arrived everywhere", outbox_open.clone());
+        let sessions_ended = Family::default();
+        let help = "Sessions of before a change that were ended, by Dovecot";
+        table.register("sessions_ended", help, sessions_ended.clone());
+        let kick_errors = Family::default();
+        table.register("kick_errors", "Times that a Dovecot could not be asked to end sessions", kick_errors.clone());
         let redis_connected = Gauge::default();
         table.register("redis_connected", "Whether there is a connection to Redis", redis_connected.clone());
         let redis_raises = Family::default();
@@ -104,6 +114,9 @@ impl Metrics {
             connections_closed_on,
             store_errors,
             changes,
+            outbox_open,
+            sessions_ended,
+            kick_errors,
             redis_connected,
             redis_raises,
             redis_messages,
@@ -148,6 +161,18 @@ pub fn store_error() {
 
 pub fn change(kind: &'static str) {
     METRICS.changes.get_or_create(&[("kind", kind)]).inc();
+}
+
+pub fn outbox_open(rows: usize) {
+    METRICS.outbox_open.set(i64::try_from(rows).unwrap_or(i64::MAX));
+}
+
+pub fn sessions_ended(dovecot: &str, sessions: u64) {
+    METRICS.sessions_ended.get_or_create(&[("dovecot", dovecot.to_owned())]).inc_by(sessions);
+}
+
+pub fn kick_failed(dovecot: &str) {
+    METRICS.kick_errors.get_or_create(&[("dovecot", dovecot.to_owned())]).inc();
 }
 
 pub fn redis_connected(connected: bool) {

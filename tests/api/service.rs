@@ -10,11 +10,13 @@ use gatepost::change_password::ChangePassword;
 use gatepost::config::{Config, Live};
 use gatepost::hash_pool::{self, HashPool};
 use gatepost::listen::Peer;
+use gatepost::outbox::{Errands, Outbox};
 use gatepost::password::fingerprint::{FingerprintKey, KEY_LENGTH};
 use gatepost::password::policy::Policy;
 use gatepost::password::{Ceilings, Cost};
 use gatepost::revocation::{Revocation, Sharing};
 use gatepost::sessions::history::history;
+use gatepost::sessions::live;
 use gatepost::store::Store;
 use gatepost::store::sqlite::SqliteStore;
 use gatepost::throttle::{Settings, Throttle};
@@ -80,6 +82,14 @@ impl Service {
             ceilings,
             fingerprint_key,
         );
+        let outbox = Outbox::new(Errands {
+            store: shared.clone(),
+            revocation: revocation.clone(),
+            counter: None,
+            kickers: Vec::new(),
+            claims: Arc::new(live::Live::new(Instant::now())),
+        });
+        tokio::spawn(outbox.run(shutdown.clone()));
         let web = Web::new(shared, revocation, authenticator, change_password, live);
         Self { store, shutdown, web, directory }
     }

@@ -1,0 +1,132 @@
+//! A group: all open rows of one subject. Its newest generation is what every place is brought to, so one errand to a
+//! place settles all of them there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::steps::{self, Place, Report};
+use super::{Errands, Subject};
+use crate::account::{CredentialName, Generation, RowNumber, Username};
+use crate::store::{Delivery, EVERYONE};
+
+/// Before it is tried again to keep what the store would not keep.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Works on the rows until they are complete or `stop`, and gives those that are not complete. `attempted` becomes true
+/// once each place was tried.
+pub(super) async fn deliver(
+    errands: Arc<Errands>,
+    mut rows: Vec<Delivery>,
+    attempted: Arc<AtomicBool>,
+    stop: CancellationToken,
+) -> Vec<Delivery> {
+    let places = errands.places();
+    let mut counted = BTreeMap::new();
+    for delivery in &mut rows {
+        steps::plan(delivery, &places);
+        for place in &places {
+            counted.insert((delivery.row.number, place.clone()), steps::count(delivery, place));
+        }
+    }
+    let mut group = Group { subject: Arc::new(subject(&rows)), errands, rows, counted };
+    tokio::select! {
+        () = group.work(&places, &attempted) => {}
+        () = stop.cancelled() => {}
+    }
+    group.rows.retain(|row| !row.complete);
+    group.rows
+}
+
+/// What the rows are about, by the newest of each credential.
+fn subject(rows: &[Delivery]) -> Subject {
+    let mut newest = BTreeMap::new();
+    for delivery in rows {
+        newest.insert(delivery.row.credential.unwrap_or(CredentialName::Main), delivery.row.clone());
+    }
+    let user = rows.first().map(|delivery| delivery.row.subject.as_str()).filter(|subject| *subject != EVERYONE);
+    let generation = rows.iter().map(|delivery| delivery.row.number).max().unwrap_or_default();
+    Subject {
+        // What stands in the log was a name when it was written.
+        user: user.and_then(|user| Username::parse(user, None).ok()),
+        generation: Generation(generation.0),
+        newest,
+    }
+}
+
+struct Group {
+    errands: Arc<Errands>,
+    subject: Arc<Subject>,
+    /// Oldest first.
+    rows: Vec<Delivery>,
+    /// What was counted of a row at a place before this group took it up.
+    counted: BTreeMap<(RowNumber, Place), u64>,
+}
+
+impl Group {
+    async fn work(&mut self, places: &[Place], attempted: &AtomicBool) {
+        let mut unattempted: BTreeSet<Place> = BTreeSet::new();
+        // What is in it ends with it.
+        let mut under_way = JoinSet::new();
+        for place in places.iter().filter(|place| self.rows.iter().any(|row| place.is_open(row))) {
+            if let Some(errand) = self.errands.errand(place) {
+                unattempted.insert(place.clone());
+                under_way.spawn(errand.attempt(Arc::clone(&self.errands), Arc::clone(&self.subject)));
+            }
+        }
+        let mut news = under_way.is_empty();
+        loop {
+            if news {
+                self.keep().await;
+            }
+            if unattempted.is_empty() && !attempted.swap(true, Ordering::Relaxed) {
+                for delivery in &self.rows {
+                    self.errands.revocation.announce(delivery.row.number);
+                }
+            }
+            let Some(mut returned) = under_way.join_next().await else { return };
+            news = false;
+            loop {
+                match returned {
+                    Ok(errand) => {
+                        let place = errand.place();
+                        news |= self.note(&place, &errand.report);
+                        unattempted.remove(&place);
+                        if !errand.report.done {
+                            under_way.spawn(errand.attempt(Arc::clone(&self.errands), Arc::clone(&self.subject)));
+                        }
+                    }
+                    Err(error) => tracing::error!(%error, "an errand broke off; it begins again with the next look"),
+                }
+                match under_way.try_join_next() {
+                    Some(next) => returned = next,
+                    None => break,
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, place: &Place, report: &Report) -> bool {
+        let now = Timestamp::now();
+        let mut news = false;
+        for delivery in &mut self.rows {
+            let before = self.counted.get(&(delivery.row.number, place.clone())).copied().unwrap_or(0);
+            let count = report.count.map(|count| count + before);
+            news |= steps::report(delivery, place, &Report { count, ..report.clone() }, now);
+        }
+        news
+    }
+
+    /// The store may be away; what has arrived has arrived.
+    async fn keep(&self) {
+        while let Err(error) = self.errands.store.settle(&self.rows).await {
+            tracing::warn!(%error, "cannot keep how far changes have come; tried again");
+            tokio::time::sleep(STORE_PAUSE).await;
+        }
+    }
+}

@@ -34,7 +34,7 @@ pub(super) async fn deliver(
             counted.insert((delivery.row.number, place.clone()), steps::count(delivery, place));
         }
     }
-    let mut group = Group { subject: Arc::new(subject(&rows)), errands, rows, counted };
+    let mut group = Group { subject: Arc::new(subject(&rows)), errands, rows, counted, told: BTreeSet::new() };
     tokio::select! {
         () = group.work(&places, &attempted) => {}
         () = stop.cancelled() => {}
@@ -66,6 +66,8 @@ struct Group {
     rows: Vec<Delivery>,
     /// What was counted of a row at a place before this group took it up.
     counted: BTreeMap<(RowNumber, Place), u64>,
+    /// Complete, and the log says so.
+    told: BTreeSet<RowNumber>,
 }
 
 impl Group {
@@ -80,9 +82,11 @@ impl Group {
             }
         }
         let mut news = under_way.is_empty();
+        self.told = self.rows.iter().filter(|delivery| delivery.complete).map(|delivery| delivery.row.number).collect();
         loop {
             if news {
                 self.keep().await;
+                self.tell_of_complete();
             }
             if unattempted.is_empty() && !attempted.swap(true, Ordering::Relaxed) {
                 for delivery in &self.rows {
@@ -120,6 +124,14 @@ impl Group {
             news |= steps::report(delivery, place, &Report { count, ..report.clone() }, now);
         }
         news
+    }
+
+    fn tell_of_complete(&mut self) {
+        for Delivery { row, .. } in self.rows.iter().filter(|delivery| delivery.complete) {
+            if self.told.insert(row.number) {
+                tracing::info!(receipt = row.number.0, user = %row.subject, "change delivered everywhere");
+            }
+        }
     }
 
     /// The store may be away; what has arrived has arrived.

@@ -127,7 +127,8 @@ fn a_daemon_that_hung_up_while_the_password_was_typed_is_asked_again() {
         assert_ne!(length, 0, "half a request");
         request.extend_from_slice(&bytes[..length]);
     }
-    let body = r#"{"generation":7,"receipt":7}"#;
+    let body = r#"{"generation":7,"receipt":{"id":7,"user":"ann@example.org","credential":null,"generation":7,
+        "reason":"password-set","at":"2026-01-31T12:00:00Z","complete":true,"steps":[]}}"#;
     write!(asked_again, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).expect("it listens");
     let output = passwd.wait_with_output().expect("it ends");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "password of ann@example.org set, generation 7\n");

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::client::segment;
 use super::password::{PasswordSource, announce};
 use super::values::{Quota, parse_field, parse_quota, parse_size, parse_type};
-use super::{Client, Failure, output};
+use super::{Client, Failure, output, receipt};
 use crate::account::AccountType;
-use crate::web::{AccountList, AccountMade, AccountView, LoginList};
+use crate::web::{AccountList, AccountMade, AccountSet, AccountView, Ended, LoginList};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -21,19 +21,22 @@ pub(super) enum Verb {
     /// List accounts.
     List(List),
     /// Show one account.
-    Show {
-        user: String,
-        #[arg(long)]
-        json: bool,
-    },
+    Show(One),
     /// Change what the options name; the rest stays as it is.
     Set(Set),
     /// Refuse all logins, and end what was granted.
-    Disable { user: String },
+    Disable(One),
     /// Let the user log in again.
-    Enable { user: String },
+    Enable(One),
     /// Remove an account and everything of it but its name in the log.
-    Remove { user: String },
+    Remove(One),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct One {
+    user: String,
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -133,18 +136,36 @@ impl Verb {
         match self {
             Self::Add(add) => add.run(connect).await,
             Self::List(list) => list.run(&mut connect.await?).await,
-            Self::Show { user, json } => {
+            Self::Show(One { user, json }) => {
                 let account: AccountView = connect.await?.get(&path(&user)).await?;
                 if json { output::json(&account) } else { show(&account) }
             }
             Self::Set(set) => set.run(&mut connect.await?).await,
-            Self::Disable { user } => enable(&mut connect.await?, &user, false).await,
-            Self::Enable { user } => enable(&mut connect.await?, &user, true).await,
-            Self::Remove { user } => {
-                connect.await?.delete(&path(&user)).await?;
-                output::line(&format!("{user} removed"))
-            }
+            Self::Disable(one) => one.enable(&mut connect.await?, false).await,
+            Self::Enable(one) => one.enable(&mut connect.await?, true).await,
+            Self::Remove(one) => one.remove(&mut connect.await?).await,
         }
+    }
+}
+
+impl One {
+    async fn enable(self, client: &mut Client, enabled: bool) -> Result<(), Failure> {
+        let patch = Patch { enabled: Some(enabled), ..Patch::default() };
+        let set: AccountSet = client.send(Method::PATCH, &path(&self.user), &patch).await?;
+        if self.json {
+            return output::json(&set);
+        }
+        output::line(&format!("{} {}", set.account.user, state(&set.account)))?;
+        set.receipt.as_ref().map_or(Ok(()), receipt::print)
+    }
+
+    async fn remove(self, client: &mut Client) -> Result<(), Failure> {
+        let ended: Ended = client.send(Method::DELETE, &path(&self.user), &()).await?;
+        if self.json {
+            return output::json(&ended);
+        }
+        output::line(&format!("{} removed", ended.receipt.user))?;
+        receipt::print(&ended.receipt)
     }
 }
 
@@ -232,8 +253,9 @@ impl Set {
             fields,
             ..Patch::default()
         };
-        let account: AccountView = client.send(Method::PATCH, &path(&self.user), &patch).await?;
-        show(&account)
+        let set: AccountSet = client.send(Method::PATCH, &path(&self.user), &patch).await?;
+        show(&set.account)?;
+        set.receipt.as_ref().map_or(Ok(()), receipt::print)
     }
 }
 
@@ -252,12 +274,6 @@ impl Logins {
             .collect();
         output::table(["AT", "OUTCOME", "SERVICE", "FROM", "PASSWORD"], &rows)
     }
-}
-
-async fn enable(client: &mut Client, user: &str, enabled: bool) -> Result<(), Failure> {
-    let patch = Patch { enabled: Some(enabled), ..Patch::default() };
-    let account: AccountView = client.send(Method::PATCH, &path(user), &patch).await?;
-    output::line(&format!("{} {}", account.user, state(&account)))
 }
 
 fn show(account: &AccountView) -> Result<(), Failure> {

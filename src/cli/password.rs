@@ -10,8 +10,8 @@ use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::client::segment;
-use super::{Client, Failure, output};
-use crate::web::{LoggedOut, PasswordSet};
+use super::{Client, Failure, output, receipt};
+use crate::web::{Ended, PasswordSet};
 
 /// Longest line that is read; the longest password and the longest hash are shorter.
 const LINE_LIMIT: u64 = 8192;
@@ -37,12 +37,26 @@ pub(super) struct Passwd {
     user: String,
     #[command(flatten)]
     password: PasswordSource,
+    #[arg(long)]
+    json: bool,
 }
 
 /// `gatepost logout USER`.
 #[derive(Debug, Args)]
 pub(super) struct Logout {
-    user: String,
+    #[command(flatten)]
+    whom: Whom,
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Whom {
+    user: Option<String>,
+    /// Everyone, of all domains: after a store was restored from a backup.
+    #[arg(long)]
+    all: bool,
 }
 
 /// A password as the API takes it: one field, under the name that fits.
@@ -82,16 +96,28 @@ impl Passwd {
         let given = self.password.read("new")?;
         let path = format!("/accounts/{}/password", segment(&self.user));
         let set: PasswordSet = client.send(Method::PUT, &path, &given).await?;
+        if self.json {
+            return output::json(&set);
+        }
         announce(set.password.as_deref())?;
-        output::line(&format!("password of {} set, generation {}", self.user, set.generation))
+        output::line(&format!("password of {} set, generation {}", self.user, set.generation))?;
+        receipt::print(&set.receipt)
     }
 }
 
 impl Logout {
     pub(super) async fn run(self, client: &mut Client) -> Result<(), Failure> {
-        let path = format!("/accounts/{}/logout", segment(&self.user));
-        let logged_out: LoggedOut = client.send(Method::POST, &path, &()).await?;
-        output::line(&format!("{} logged out everywhere, generation {}", self.user, logged_out.generation))
+        let path = match &self.whom.user {
+            Some(user) => format!("/accounts/{}/logout", segment(user)),
+            None => "/logout".to_owned(),
+        };
+        let ended: Ended = client.send(Method::POST, &path, &()).await?;
+        if self.json {
+            return output::json(&ended);
+        }
+        let whom = self.whom.user.as_deref().unwrap_or("everyone");
+        output::line(&format!("{whom} logged out everywhere, generation {}", ended.generation))?;
+        receipt::print(&ended.receipt)
     }
 }
 

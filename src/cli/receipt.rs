@@ -1,4 +1,4 @@
-//! `gatepost receipt ID`: what has become of a change, in words.
+//! `gatepost receipt ID`, and the receipt under every command that ended something: what has become of it, in words.
 
 use clap::Args;
 
@@ -25,6 +25,20 @@ impl Show {
         output::line(&format!("{} of {whom} at {}: {state}", receipt.reason, receipt.at))?;
         receipt.steps.iter().try_for_each(|step| output::line(&format!("  {}", sentence(step))))
     }
+}
+
+/// What the change has reached beyond the store; where there is nothing to reach, nothing.
+pub(super) fn print(receipt: &Receipt) -> Result<(), Failure> {
+    summary(receipt).iter().try_for_each(|line| output::line(&format!("  {line}")))
+}
+
+fn summary(receipt: &Receipt) -> Vec<String> {
+    let beyond = receipt.steps.iter().filter(|step| step.what != StepKind::Stored);
+    let mut lines: Vec<String> = beyond.map(sentence).collect();
+    if !receipt.complete {
+        lines.push(format!("not complete yet; `gatepost receipt {}` shows how it goes on", receipt.id));
+    }
+    lines
 }
 
 fn sentence(step: &Step) -> String {
@@ -68,6 +82,7 @@ fn sessions(count: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ChangeKind;
 
     fn step(what: StepKind, state: StepState, count: Option<u64>, ms: Option<u64>, note: Option<&str>) -> Step {
         Step { what, place: "imap1".to_owned(), state, count, ms, note: note.map(str::to_owned) }
@@ -89,5 +104,29 @@ mod tests {
         ] {
             assert_eq!(sentence(&step), expected);
         }
+    }
+
+    #[test]
+    fn a_receipt_is_silent_where_there_was_only_the_store() {
+        let mut receipt = Receipt {
+            id: 7,
+            user: "ann@example.org".to_owned(),
+            credential: None,
+            generation: 7,
+            reason: ChangeKind::PasswordSet,
+            at: "2026-01-31T12:00:00Z".to_owned(),
+            complete: true,
+            steps: vec![step(StepKind::Stored, StepState::Done, None, None, None)],
+        };
+        assert_eq!(summary(&receipt), [""; 0]);
+        receipt.steps.push(step(StepKind::Kick, StepState::Pending, None, None, Some("no answer")));
+        receipt.complete = false;
+        assert_eq!(
+            summary(&receipt),
+            [
+                "pending: the sessions at imap1 (no answer)",
+                "not complete yet; `gatepost receipt 7` shows how it goes on"
+            ]
+        );
     }
 }

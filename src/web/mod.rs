@@ -38,7 +38,7 @@ use crate::revocation::Revocation;
 use crate::store::Store;
 
 pub(crate) use api::{
-    AccountList, AccountMade, AccountView, Audit, ClientList, ClientView, DomainList, DomainView, LoggedOut,
+    AccountList, AccountMade, AccountSet, AccountView, Audit, ClientList, ClientView, DomainList, DomainView, Ended,
     LoginAccepted, LoginList, NewToken, PasswordSet, Receipt, RowView, StatusView, TokenList, TokenView,
 };
 use status::Readiness;

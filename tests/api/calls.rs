@@ -59,6 +59,9 @@ async fn a_setting_changes_itself_and_null_takes_back() {
                 assert_eq!(&after[other], unchanged, "{other} when {key} was set");
             }
         }
+        let receipt = &after["receipt"];
+        let raised = after["generation"] != before["generation"];
+        assert_eq!(receipt["generation"], if raised { after["generation"].clone() } else { Value::Null }, "{receipt}");
     }
 }
 
@@ -90,12 +93,14 @@ async fn only_what_touches_rights_raises_the_generation() {
 async fn a_removed_account_is_gone_and_made_again_starts_higher() {
     let (_service, client) = service_with_ann().await;
     let (_, before) = client.call("GET", "/accounts/ann@example.org/generation", Value::Null).await;
-    assert_eq!(client.call("DELETE", "/accounts/ann@example.org", Value::Null).await, (204, Value::Null));
+    let (status, removed) = client.call("DELETE", "/accounts/ann@example.org", Value::Null).await;
+    assert_eq!((status, &removed["receipt"]["reason"]), (200, &json!("account-removed")));
     let (status, problem) = client.call("GET", "/accounts/ann@example.org", Value::Null).await;
     assert_eq!((status, &problem["code"]), (404, &json!("no-account")));
     let again = json!({ "user": "ann@example.org", "password": PASSWORD });
     let (_, made) = client.call("POST", "/accounts", again).await;
-    assert!(made["generation"].as_u64() > before["generation"].as_u64());
+    assert!(removed["generation"].as_u64() > before["generation"].as_u64());
+    assert!(made["generation"].as_u64() > removed["generation"].as_u64());
 }
 
 /// What was committed must not be told as "not now": a password that was generated for it would be lost.
@@ -110,7 +115,7 @@ async fn an_account_that_was_made_is_told_though_it_cannot_be_read_again() {
     let body = json!({ "user": "bo@example.org", "generate": true, "quota": 5, "fields": { "x": "y" } });
     let (status, made) = client.call("POST", "/accounts", body).await;
     assert_eq!(status, 201, "{made}");
-    assert!(made["password"].is_string() && made["generation"] == made["receipt"], "{made}");
+    assert!(made["password"].is_string() && made["generation"] == made["receipt"]["id"], "{made}");
     assert_eq!((&made["quota"], &made["fields"]), (&json!(5), &json!({ "x": "y" })));
 }
 

@@ -218,6 +218,32 @@ async fn a_receipt_says_what_was_changed_and_whether_it_is_complete() {
 }
 
 #[tokio::test]
+async fn a_change_is_told_as_json_with_its_receipt_where_that_is_asked_for() {
+    let service = Service::start().await;
+    let directory = beside(&service);
+    gatepost(directory.path(), &["domain", "add", "example.org"], "").await;
+    gatepost(directory.path(), &["account", "add", "ann@example.org", "--generate"], "").await;
+    let changes: [(&[&str], &str, &str); 6] = [
+        (&["passwd", "ann@example.org", "--generate"], "password-set", "ann@example.org"),
+        (&["account", "disable", "ann@example.org"], "disabled", "ann@example.org"),
+        (&["account", "enable", "ann@example.org"], "enabled", "ann@example.org"),
+        (&["logout", "ann@example.org"], "logged-out", "ann@example.org"),
+        (&["logout", "--all"], "everyone-logged-out", "*"),
+        (&["account", "remove", "ann@example.org"], "account-removed", "ann@example.org"),
+    ];
+    for (arguments, reason, user) in changes {
+        let output = gatepost(directory.path(), &[arguments, &["--json"]].concat(), "").await;
+        let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(told["password"].is_string(), reason == "password-set", "{arguments:?}");
+        let receipt = &told["receipt"];
+        assert_eq!((&receipt["reason"], &receipt["user"]), (&json!(reason), &json!(user)), "{arguments:?}");
+        assert_eq!(receipt["generation"], told["generation"], "{arguments:?}");
+    }
+    let output = gatepost(directory.path(), &["logout", "--all"], "").await;
+    assert_eq!(outcome(&output), (Some(0), "everyone logged out everywhere, generation 9\n"));
+}
+
+#[tokio::test]
 async fn auth_test_prints_what_doveadm_prints() {
     let service = Service::start().await;
     let directory = beside(&service);
@@ -260,7 +286,9 @@ async fn a_refusal_is_1_with_every_reason() {
 #[tokio::test]
 async fn a_wrong_command_line_is_2() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let wrong: [(&[&str], &str); 6] = [
+    let wrong: [(&[&str], &str); 8] = [
+        (&["logout"], ""),
+        (&["logout", "ann", "--all"], ""),
         (&["no-such-verb"], ""),
         (&["passwd"], ""),
         (&["passwd", "ann", "secret"], ""),

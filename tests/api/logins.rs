@@ -114,7 +114,10 @@ async fn whoever_knows_the_password_changes_it() {
     let rows = doors.service.store.changes_since(RowNumber(0), 100).await.expect("rows");
     let row = rows.iter().find(|row| row.kind == ChangeKind::PasswordSet).expect("a row");
     assert_eq!((row.who.as_str(), row.origin.as_deref()), ("ann@example.org", Some("192.0.2.1")));
-    assert_eq!((json!(row.number.0), json!(row.number.0)), (set["receipt"].clone(), set["generation"].clone()));
+    let receipt = &set["receipt"];
+    assert_eq!((&receipt["id"], &set["generation"]), (&json!(row.number.0), &json!(row.number.0)));
+    assert_eq!((&receipt["user"], &receipt["reason"]), (&json!("ann@example.org"), &json!("password-set")));
+    assert_eq!((&receipt["complete"], &receipt["steps"][0]["what"]), (&json!(true), &json!("stored")));
 }
 
 #[tokio::test]

@@ -8,5 +8,6 @@ mod clients;
 mod command;
 mod limits;
 mod logins;
+mod receipts;
 mod service;
 mod surfaces;

@@ -254,7 +254,7 @@ fn add_many_accounts(alone: &Alone, count: usize) {
         let body = format!("{{\"user\": \"{:0>64}@{domain}\", \"hash\": \"{{PLAIN}}x\"}}", number);
         let head = "POST /api/v1/accounts HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
         api.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len()));
-        let heard = api.heard_up_to("\"receipt\":") + &api.heard_up_to("}");
+        let heard = api.heard_up_to("\"steps\":[") + &api.heard_up_to("]}}");
         assert!(heard.starts_with("HTTP/1.1 201 "), "{heard}");
     }
 }

@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{moment, passwords};
+use super::passwords::{self, Ended};
+use super::receipts::Receipt;
+use super::{cut, moment, page_size};
 use crate::account::{Account, AccountType, Generation, Username};
 use crate::administer::{AccountRequest, AccountSettings};
 use crate::store::{AccountPage, LoginEntry, LoginOutcome};
@@ -51,7 +53,16 @@ pub(crate) struct AccountMade {
     pub(crate) account: AccountView,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<String>,
-    pub(crate) receipt: u64,
+    pub(crate) receipt: Receipt,
+}
+
+/// An account as it was set.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct AccountSet {
+    #[serde(flatten)]
+    pub(crate) account: AccountView,
+    /// `null` where no right was given or taken: nobody has to hear of that.
+    pub(crate) receipt: Option<Receipt>,
 }
 
 /// An attempt to log in.
@@ -169,7 +180,7 @@ pub(super) async fn list_accounts(
     State(state): State<Arc<WebState>>,
     Parameters(selection): Parameters<Selection>,
 ) -> Result<Json<AccountList>, Problem> {
-    let limit = super::page_size(selection.limit)?;
+    let limit = page_size(selection.limit)?;
     let domain = caller.one_domain(selection.domain.as_deref().map(super::domain_of).transpose()?)?;
     let after = selection
         .after
@@ -177,7 +188,7 @@ pub(super) async fn list_accounts(
         .transpose()?;
     let page = AccountPage { domain, query: selection.q, after, limit: limit.saturating_add(1) };
     let mut accounts = state.administer.accounts(&page).await?;
-    let more = super::cut(&mut accounts, limit);
+    let more = cut(&mut accounts, limit);
     let next = accounts.last().filter(|_| more).map(|account| account.username.to_string());
     Ok(Json(AccountList { accounts: accounts.into_iter().map(Into::into).collect(), next }))
 }
@@ -211,7 +222,7 @@ pub(super) async fn add_account(
     let answer = AccountMade {
         account: made.account.into(),
         password: made.generated.map(passwords::told),
-        receipt: made.receipt.row.number.0,
+        receipt: made.receipt.into(),
     };
     Ok((StatusCode::CREATED, Json(answer)))
 }
@@ -232,29 +243,29 @@ pub(super) async fn show_account(
 #[utoipa::path(
     patch, path = "/accounts/{user}", tag = "accounts", request_body = SettingsBody,
     params(("user" = String, Path, example = "ann@example.org")),
-    responses((status = 200, body = AccountView), (status = 404), (status = 422))
+    responses((status = 200, body = AccountSet), (status = 404), (status = 422))
 )]
 pub(super) async fn set_account(
     OfAccount { user, author }: OfAccount,
     State(state): State<Arc<WebState>>,
     Body(body): Body<SettingsBody>,
-) -> Result<Json<AccountView>, Problem> {
+) -> Result<Json<AccountSet>, Problem> {
     let SettingsBody { name, quota, enabled, account_type, main_password_for_mail, fields } = body;
     let settings = AccountSettings { name, quota, enabled, account_type, main_password_for_mail, fields };
-    Ok(Json(state.administer.set_account(&user, settings, &author, Timestamp::now()).await?.account.into()))
+    let set = state.administer.set_account(&user, settings, &author, Timestamp::now()).await?;
+    Ok(Json(AccountSet { account: set.account.into(), receipt: set.receipt.map(Into::into) }))
 }
 
 /// Removes an account and everything of it but its name in the log.
 #[utoipa::path(
     delete, path = "/accounts/{user}", tag = "accounts", params(("user" = String, Path, example = "ann@example.org")),
-    responses((status = 204), (status = 404))
+    responses((status = 200, body = Ended), (status = 404))
 )]
 pub(super) async fn remove_account(
     OfAccount { user, author }: OfAccount,
     State(state): State<Arc<WebState>>,
-) -> Result<StatusCode, Problem> {
-    state.administer.remove_account(&user, &author, Timestamp::now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Json<Ended>, Problem> {
+    Ok(Json(state.administer.remove_account(&user, &author, Timestamp::now()).await?.into()))
 }
 
 /// The account's generation: whatever was granted under a lower one is void.

@@ -28,13 +28,13 @@ use super::{WebState, guard};
 use crate::account::DomainName;
 use crate::change_password::Moment;
 
-pub(crate) use accounts::{AccountList, AccountMade, AccountView, LoginList};
+pub(crate) use accounts::{AccountList, AccountMade, AccountSet, AccountView, LoginList};
 pub(crate) use audit::{Audit, RowView};
 pub(crate) use auth::LoginAccepted;
 pub(crate) use clients::{ClientList, ClientView};
 pub(crate) use daemon::StatusView;
 pub(crate) use domains::{DomainList, DomainView};
-pub(crate) use passwords::{LoggedOut, PasswordSet};
+pub(crate) use passwords::{Ended, PasswordSet};
 pub(crate) use receipts::Receipt;
 pub(crate) use tokens::{NewToken, TokenList, TokenView};
 
@@ -58,6 +58,7 @@ pub(super) fn router(state: Arc<WebState>) -> Router {
         .routes(routes!(clients::forget_client))
         .routes(routes!(passwords::reset_password))
         .routes(routes!(passwords::log_out))
+        .routes(routes!(passwords::log_out_everyone))
         .routes(routes!(auth::authenticate))
         .routes(routes!(passwords::change_password))
         .routes(routes!(receipts::show_receipt))

@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep_until;
 use utoipa::ToSchema;
 
+use super::receipts::Receipt;
 use super::{auth, moment};
 use crate::account::{Origin, StoredHash};
 use crate::authenticate::{Attempt, Purpose};
-use crate::change_password::{NewPassword, NotChanged};
-use crate::store::{Door, Role};
+use crate::change_password::{self, NewPassword, NotChanged};
+use crate::store::{Delivery, Door, Role};
 use crate::web::WebState;
 use crate::web::guard::{Caller, OfAccount};
 use crate::web::input::{Body, SecretText};
@@ -57,13 +58,27 @@ pub(crate) struct PasswordSet {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<String>,
     pub(crate) generation: u64,
-    pub(crate) receipt: u64,
+    pub(crate) receipt: Receipt,
 }
 
+/// Whatever was granted is void.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct LoggedOut {
+pub(crate) struct Ended {
     pub(crate) generation: u64,
-    pub(crate) receipt: u64,
+    pub(crate) receipt: Receipt,
+}
+
+impl From<Delivery> for Ended {
+    fn from(delivery: Delivery) -> Self {
+        let receipt = Receipt::from(delivery);
+        Self { generation: receipt.generation, receipt }
+    }
+}
+
+impl From<change_password::PasswordSet> for PasswordSet {
+    fn from(set: change_password::PasswordSet) -> Self {
+        Self { password: set.generated.map(told), generation: set.generation.0, receipt: set.receipt.into() }
+    }
 }
 
 /// Sets the main password of whoever knows the current one.
@@ -97,9 +112,7 @@ pub(super) async fn change_password(
     let answer = state.change_password.change(&current, body.new.into_secret(), Door::Api, deadline).await;
     sleep_until(answer.answer_at.into()).await;
     match answer.outcome {
-        Ok(set) => {
-            Ok(Json(PasswordSet { password: None, generation: set.generation.0, receipt: set.receipt.row.number.0 }))
-        }
+        Ok(set) => Ok(Json(set.into())),
         Err(NotChanged::Current(refusal)) => Err(auth::refused(&refusal)),
         Err(NotChanged::Unverified(outage)) => Err(auth::put_off(&outage)),
         Err(NotChanged::NotDone(not_done)) => Err(not_done.into()),
@@ -137,25 +150,30 @@ pub(super) async fn reset_password(
     Body(body): Body<PasswordBody>,
 ) -> Result<Json<PasswordSet>, Problem> {
     let password = new_password(("new", body.new), body.hash, body.generate)?;
-    let set = state.change_password.reset(&user, password, &author, moment()).await?;
-    Ok(Json(PasswordSet {
-        password: set.generated.map(told),
-        generation: set.generation.0,
-        receipt: set.receipt.row.number.0,
-    }))
+    Ok(Json(state.change_password.reset(&user, password, &author, moment()).await?.into()))
 }
 
 /// Ends whatever was granted to the user: sessions, remembered logins, logins on their way.
 #[utoipa::path(
     post, path = "/accounts/{user}/logout", tag = "passwords", params(("user" = String, Path, example = "ann@example.org")),
-    responses((status = 200, body = LoggedOut), (status = 404))
+    responses((status = 200, body = Ended), (status = 404))
 )]
 pub(super) async fn log_out(
     OfAccount { user, author }: OfAccount,
     State(state): State<Arc<WebState>>,
-) -> Result<Json<LoggedOut>, Problem> {
+) -> Result<Json<Ended>, Problem> {
     let logged_out = state.administer.log_out(&user, &author, Timestamp::now()).await?;
-    Ok(Json(LoggedOut { generation: logged_out.generation.0, receipt: logged_out.receipt.row.number.0 }))
+    Ok(Json(Ended { generation: logged_out.generation.0, receipt: logged_out.receipt.into() }))
+}
+
+/// Ends whatever was granted to anybody: after a store was restored from a backup, or worse.
+#[utoipa::path(post, path = "/logout", tag = "passwords", responses((status = 200, body = Ended)))]
+pub(super) async fn log_out_everyone(
+    caller: Caller,
+    State(state): State<Arc<WebState>>,
+) -> Result<Json<Ended>, Problem> {
+    let author = caller.over_everything()?;
+    Ok(Json(state.administer.log_out_everyone(&author, Timestamp::now()).await?.into()))
 }
 
 /// The one password that a body gives, in the one way it gives it; `chosen` comes with its name in that body.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::account::{DomainName, Username};
+use crate::account::{DomainName, Generation, Username};
 use crate::store::{ChangeKind, Delivery, EVERYONE, Role, Row, RowNumber, Step};
 use crate::web::WebState;
 use crate::web::guard::Caller;
@@ -34,12 +34,13 @@ pub(crate) struct Receipt {
 
 impl From<Delivery> for Receipt {
     fn from(delivery: Delivery) -> Self {
+        let generation = delivery.generation().unwrap_or(Generation(delivery.row.number.0));
         let Delivery { row, complete, steps } = delivery;
         Self {
             id: row.number.0,
             user: row.subject,
             credential: row.credential.map(|name| name.to_string()),
-            generation: row.number.0,
+            generation: generation.0,
             reason: row.kind,
             at: row.at.to_string(),
             complete,

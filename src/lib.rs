@@ -40,6 +40,8 @@
 //! - the outbox, which waits for changes; one task for each account with changes that have not arrived everywhere, and one
 //!   for each place they go to, which waits for that place;
 //! - the writer of login entries, which waits for entries, and ends last;
+//! - with Redis, [`revocation::counter`]: the keeper of the connection, which waits for a sign that it is lost, the one
+//!   that listens, and the one that compares logins; and, on each new connection, one that raises everything again;
 //! - the main task, which waits for signals.
 
 pub mod account;

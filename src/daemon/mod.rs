@@ -26,6 +26,7 @@ use crate::config::{Config, ConfigError, Live};
 use crate::hash_pool::HashPool;
 use crate::listen::{self, Inherited, ListenError};
 use crate::outbox::{Errands, Outbox};
+use crate::revocation::counter::{self, Mirror};
 use crate::revocation::{Revocation, Sharing};
 use crate::serve::Gate;
 use crate::serve::waiting::Waiting;
@@ -92,20 +93,24 @@ async fn serve(
     let mut signals = Signals::install().map_err(|cause| StartError::System { doing: "handle signals", cause })?;
     let (live, current) = watch::channel(Arc::new(config.live.clone()));
     let throttle = Arc::new(Throttle::new(config.live.throttle.clone(), Instant::now()));
-    let Parts { doors, entries, revocation, outbox } = build(&config, Arc::clone(&throttle), current).await?;
+    let (stop, stop_last) = (CancellationToken::new(), CancellationToken::new());
+    let Parts { doors, entries, revocation, outbox, mirror } =
+        build(&config, Arc::clone(&throttle), current, &stop_last).await?;
     if let Err(error) = listen::raise_open_files_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files; connections above it wait");
     }
     let listeners = listen::bind_all(&config.fixed.listeners, inherited)?;
 
-    let (stop, stop_history) = (CancellationToken::new(), CancellationToken::new());
     let (accepting, connections) = (TaskTracker::new(), TaskTracker::new());
-    let writer = tokio::spawn(entries.run(stop_history.clone()));
+    let writer = tokio::spawn(entries.run(stop_last.clone()));
     for listener in listeners {
         accepting.spawn(doors.clone().accept(listener, connections.clone(), stop.clone()));
     }
     // Changes that are still made while the doors close are delivered too.
-    tokio::spawn(outbox.run(stop_history.clone()));
+    tokio::spawn(outbox.run(stop_last.clone()));
+    if let Some(mirror) = mirror {
+        tokio::spawn(mirror.run(Arc::clone(&revocation)));
+    }
     let stop_following = stop.clone();
     tokio::spawn(async move { revocation.follow(stop_following).await });
     tokio::spawn(notify::watchdog());
@@ -125,7 +130,7 @@ async fn serve(
     accepting.close();
     connections.close();
     let drained = tokio::time::timeout(DRAIN, async { tokio::join!(accepting.wait(), connections.wait()) }).await;
-    stop_history.cancel();
+    stop_last.cancel();
     let last_writes = async {
         let written = writer.await;
         doors.gate.store.close().await;
@@ -142,6 +147,8 @@ struct Parts {
     entries: history::Writer,
     revocation: Arc<Revocation>,
     outbox: Outbox,
+    /// `None` without Redis.
+    mirror: Option<Mirror>,
 }
 
 /// Joins the parts. Nothing runs yet but the hash threads.
@@ -149,6 +156,7 @@ async fn build(
     config: &Config,
     throttle: Arc<Throttle>,
     live: watch::Receiver<Arc<Live>>,
+    stop_last: &CancellationToken,
 ) -> Result<Parts, StartError> {
     // The store makes its directory for nobody else, and in the default the sockets are below it.
     listen::make_directories(&config.fixed.listeners)?;
@@ -158,7 +166,16 @@ async fn build(
         .map_err(|cause| StartError::System { doing: "start the hash threads", cause })?;
     let pool = Arc::new(pool);
     let (history, entries) = history::history(Arc::clone(&store));
-    let revocation = Arc::new(Revocation::new(Arc::clone(&store), Sharing::Sole));
+    let revocation = Revocation::new(Arc::clone(&store), Sharing::Sole);
+    let (revocation, counter, mirror) = match config.fixed.redis.clone() {
+        Some(redis) => {
+            let (counters, mirror) = counter::mirror(redis, Arc::clone(&store), stop_last.clone());
+            let counter = counters.counter();
+            (revocation.with_counters(counters), Some(counter), Some(mirror))
+        }
+        None => (revocation, None, None),
+    };
+    let revocation = Arc::new(revocation);
     let authenticator = Arc::new(Authenticator::new(
         Arc::clone(&store),
         Arc::clone(&revocation),
@@ -188,7 +205,7 @@ async fn build(
     let outbox = Outbox::new(Errands {
         store: Arc::clone(&store),
         revocation: Arc::clone(&revocation),
-        counter: None,
+        counter,
         kickers: kickers.collect::<Result<_, _>>()?,
         claims: Arc::clone(&claims),
     });
@@ -202,7 +219,7 @@ async fn build(
         server_pid: process::id(),
         connections: AtomicU32::new(1),
     });
-    Ok(Parts { doors: Doors { gate, web }, entries, revocation, outbox })
+    Ok(Parts { doors: Doors { gate, web }, entries, revocation, outbox, mirror })
 }
 
 /// A core would hold the passwords of whoever is logging in.

@@ -9,6 +9,7 @@
 //! Limits: an account that was changed is remembered for [`LIFETIME`], and of all that were, [`SUBJECTS`].
 
 pub mod clock;
+pub mod counter;
 pub mod follow;
 pub mod redis;
 pub mod tail;
@@ -27,6 +28,7 @@ use crate::store::{
     Author, Change, CommitError, Committed, Delivery, Row, RowNumber, Step, StepKind, StepState, Store, StoreError,
 };
 pub use clock::BootTime;
+use counter::Counters;
 pub use tail::{Bounds, Grant, Position, Sharing, Standing, Tail};
 
 /// Longer than anything is granted for without asking the store again.
@@ -46,6 +48,8 @@ pub struct Revocation {
     tail: Mutex<Tail>,
     to_deliver: Notify,
     attempted: broadcast::Sender<RowNumber>,
+    /// `None` without Redis.
+    counters: Option<Counters>,
 }
 
 /// A change that took place.
@@ -62,7 +66,7 @@ impl Revocation {
     pub fn new(store: Arc<dyn Store>, sharing: Sharing) -> Self {
         let tail = Tail::new(sharing, Bounds { subjects: SUBJECTS, lifetime: LIFETIME });
         let (attempted, _) = broadcast::channel(ANNOUNCEMENTS);
-        Self { store, tail: Mutex::new(tail), to_deliver: Notify::new(), attempted }
+        Self { store, tail: Mutex::new(tail), to_deliver: Notify::new(), attempted, counters: None }
     }
 
     /// Makes the changes, all or none. It goes on to its end even if nobody waits for it any more, and once it is

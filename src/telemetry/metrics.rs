@@ -57,6 +57,7 @@ struct Metrics {
     redis_raises: Family<[Fixed; 1], Counter>,
     redis_messages: Family<[Fixed; 1], Counter>,
     redis_errors: Family<[Fixed; 1], Counter>,
+    redis_logins_dropped: Counter,
 }
 
 impl Metrics {
@@ -101,6 +102,9 @@ impl Metrics {
         table.register("redis_messages", help, redis_messages.clone());
         let redis_errors = Family::default();
         table.register("redis_errors", "Questions that Redis did not answer, by reason", redis_errors.clone());
+        let redis_logins_dropped = Counter::default();
+        let help = "Logins whose generation was not compared with Redis because too many waited";
+        table.register("redis_logins_dropped", help, redis_logins_dropped.clone());
         table.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             registry: table,
@@ -121,6 +125,7 @@ impl Metrics {
             redis_raises,
             redis_messages,
             redis_errors,
+            redis_logins_dropped,
         }
     }
 }
@@ -189,6 +194,10 @@ pub fn redis_message(fate: &'static str) {
 
 pub fn redis_error(reason: &'static str) {
     METRICS.redis_errors.get_or_create(&[("reason", reason)]).inc();
+}
+
+pub fn redis_login_dropped() {
+    METRICS.redis_logins_dropped.inc();
 }
 
 pub fn connection_opened(listener: &str) {

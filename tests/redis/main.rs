@@ -5,4 +5,5 @@
 mod contract;
 mod failover;
 mod faults;
+mod mirror;
 mod node;

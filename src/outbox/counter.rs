@@ -1,11 +1,9 @@
-//! The counter's part of a change: raises Redis' number, and mends the store's sequence where Redis knows a higher one.
-
-use jiff::Timestamp;
+//! The counter's part of a change: raises Redis' number, and has the store catch up where Redis knows a higher one.
 
 use super::{Errands, Subject};
-use crate::account::{CredentialName, Generation, RowNumber, Username};
+use crate::account::{CredentialName, Generation};
 use crate::revocation::redis::{Counter, CounterError, Raised, Revoked};
-use crate::store::{AccountPage, Author, Change, CommitError, Door, StoreError};
+use crate::store::{AccountPage, CommitError, StoreError};
 
 /// Accounts whose numbers are raised together when everybody's are.
 const PAGE: u32 = 500;
@@ -61,38 +59,9 @@ async fn raise_all(errands: &Errands, counter: &Counter, revoked: &[Revoked]) ->
     let raised = counter.raise_all(revoked).await?;
     for (asked, Raised { now, .. }) in revoked.iter().zip(raised) {
         if now > asked.generation {
-            catch_up(errands, &asked.user, asked.credential, now).await?;
+            let catching_up = errands.revocation.catch_up(&asked.user, asked.credential, now).await;
+            catching_up.map_err(|cause| NotRaised::Behind { held: now, cause })?;
         }
     }
     Ok(())
-}
-
-/// Redis' number only ever came of a row, so if the store has no such row it was restored from a backup. The account
-/// gets a generation above it, and everybody who compares with Redis is right again.
-async fn catch_up(
-    errands: &Errands,
-    user: &Username,
-    credential: CredentialName,
-    held: Generation,
-) -> Result<(), NotRaised> {
-    let store = &errands.store;
-    let known = store.generation(user).await?;
-    if credential == CredentialName::Main && known.is_some_and(|known| known >= held) {
-        return Ok(());
-    }
-    if store.newest_row().await? < RowNumber(held.0) {
-        let cause = |cause: StoreError| NotRaised::Behind { held, cause: cause.into() };
-        store.advance_past(RowNumber(held.0)).await.map_err(cause)?;
-        tracing::warn!(%user, held = held.0, "Redis knows of later changes than the store, which was restored from a backup; run `gatepost logout --all`");
-    }
-    if known.is_none() || credential != CredentialName::Main {
-        return Ok(());
-    }
-    let author = Author { who: "gatepost".to_owned(), door: Door::Gatepost, origin: None };
-    let log_out = vec![Change::LogOut { user: user.clone() }];
-    match errands.revocation.commit(log_out, &author, Timestamp::now()).await {
-        // Removed meanwhile: made again, it begins above the sequence.
-        Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
-        Err(cause) => Err(NotRaised::Behind { held, cause }),
-    }
 }

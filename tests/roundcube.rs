@@ -4,11 +4,11 @@ use gatepost_harness::chromium::Chromium;
 use gatepost_harness::client::{Door, Heard, deliver};
 use gatepost_harness::dovecot::Version;
 use gatepost_harness::mailhost::ALICE;
+use gatepost_harness::process::LogMark;
 use gatepost_harness::roundcube::{Driver, Plugin, Roundcube};
 use gatepost_harness::site::Site;
 
 const NEW: &str = r#"Grüße "an" a1"#;
-const WITHOUT_DIGIT_OR_CAPITAL: &str = "long but all letters";
 const SUBJECT: &str = "Still here";
 const SESSION_ENDED: &str = "Your session is invalid or expired.";
 
@@ -16,15 +16,22 @@ const SESSION_ENDED: &str = "Your session is invalid or expired.";
 fn password_is_changed_by_httpapi() {
     let site = Site::start(Version::V2_3, &[ALICE], "");
     let driver = Driver::HttpApi(site.gatepost.http);
-    change_it(&site, driver, "Could not save new password.");
+    let roundcube = change_it(&site, driver, &[("1 thing is missed", "")]);
+    roundcube.process().wait_for_log("add an upper-case letter", LogMark::default());
 }
 
 #[test]
 fn password_is_changed_by_poppassd() {
     let site = Site::start(Version::V2_4, &[ALICE], "");
     let driver = Driver::Poppassd(site.gatepost.poppassd);
-    let reasons = "Choose another password: add an upper-case letter; add a digit.";
-    change_it(&site, driver, &format!("Could not save new password. {reasons}"));
+    let refused = [
+        ("all-lower", " Choose another password: add an upper-case letter; add a digit."),
+        (
+            "Short",
+            " Choose another password: use at least 8 characters; add a digit; add a special character, such as - or !.",
+        ),
+    ];
+    change_it(&site, driver, &refused);
 }
 
 #[test]
@@ -60,8 +67,8 @@ fn web_session_ends_when_the_password_is_changed_elsewhere() {
     assert_eq!(roundcube.read_mail(&here, SUBJECT), "Some words.");
 }
 
-/// What a person goes through; `weak` is what the page says of a password that misses the policy.
-fn change_it(site: &Site, driver: Driver, weak: &str) {
+/// What a person goes through; `refused` are passwords that miss the policy, each with why, as far as the page says.
+fn change_it(site: &Site, driver: Driver, refused: &[(&str, &str)]) -> Roundcube {
     let directory = site.directory.path();
     deliver_a_mail(site);
     let roundcube = Roundcube::start(directory, &site.dovecot, driver, None);
@@ -70,7 +77,10 @@ fn change_it(site: &Site, driver: Driver, weak: &str) {
     roundcube.log_in(&browser, ALICE.user, ALICE.password);
     assert_eq!(roundcube.read_mail(&browser, SUBJECT), "Some words.");
 
-    assert_eq!(roundcube.change_password(&browser, ALICE.password, WITHOUT_DIGIT_OR_CAPITAL), weak);
+    for (password, why) in refused {
+        let message = roundcube.change_password(&browser, ALICE.password, password);
+        assert_eq!(message, format!("Could not save new password.{why}"));
+    }
     let message = roundcube.change_password(&browser, "Wrong-w9", NEW);
     assert_eq!(message, "Current password incorrect.");
     assert_eq!(log_in(site, ALICE.password), Heard::Welcome);
@@ -87,6 +97,7 @@ fn change_it(site: &Site, driver: Driver, weak: &str) {
     assert_eq!(roundcube.message(&browser), "Login failed.");
     roundcube.log_in(&browser, ALICE.user, NEW);
     assert_eq!(roundcube.read_mail(&browser, SUBJECT), "Some words.");
+    roundcube
 }
 
 fn deliver_a_mail(site: &Site) {

@@ -14,7 +14,9 @@ $config['password_httpapi_expect'] = '/"generation":\s*\d/';
 // Without http_errors the driver sees every refusal as a connection that failed. Without a timeout it waits for ever.
 $config['password_http_client'] = ['http_errors' => false, 'connect_timeout' => 2, 'timeout' => 15];
 
-// The driver cannot show which rules a password misses, so they are told beforehand: gatepost's default policy.
+// The driver cannot show what a password misses, so Roundcube tells beforehand what it can of gatepost's default policy:
+// eight characters, and with a score of 2 a digit and a special character. Where the domains have a policy without
+// classes of characters, the score is 0.
 $config['password_confirm_current'] = true;
 $config['password_minimum_length'] = 8;
-$config['password_minimum_score'] = 0;
+$config['password_minimum_score'] = 2;

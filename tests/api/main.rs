@@ -11,3 +11,4 @@ mod logins;
 mod receipts;
 mod service;
 mod surfaces;
+mod tokens;

@@ -8,6 +8,7 @@
 
 mod network;
 mod upgrade;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,19 +18,18 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tracing::field::display;
 
-use crate::account::{
-    Account, Credential, CredentialName, Generation, NameError, Network, Origin, StoredHash, Username,
-};
+use crate::account::{Account, Credential, CredentialName, NameError, Network, Origin, StoredHash, Username};
 use crate::config::Live;
 use crate::hash_pool::{HashPool, PoolError};
 use crate::password;
 use crate::revocation::Revocation;
 use crate::sessions::history::History;
-use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Sighting, Store, StoreError};
+use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Sighting, Store};
 use crate::telemetry::logging::quoted;
 use crate::telemetry::metrics;
 use crate::throttle::{Admission, Tally, Throttle};
 use upgrade::Upgrade;
+pub use verdict::{Identity, Judgement, Outage, Refusal, Verdict};
 
 /// From its arrival an attempt has so long to be decided; some clients give up at 5 s, Postfix at 10.
 const PATIENCE: Duration = Duration::from_millis(3_900);
@@ -65,59 +65,6 @@ pub struct Attempt {
     pub user_agent: Option<String>,
     pub arrived: Instant,
     pub at: Timestamp,
-}
-
-/// The answer to a login. A client that hears "no" may drop a stored password; one that hears "not now" retries.
-#[derive(Debug)]
-pub enum Verdict {
-    Accept(Box<Identity>),
-    Refuse(Refusal),
-    TryLater(Outage),
-}
-
-/// Who logged in, with which password, as of which generation.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    pub account: Account,
-    /// In bytes; 0 is no limit.
-    pub quota: u64,
-    pub credential: CredentialName,
-    /// What is granted now is honoured only while this is the account's generation.
-    pub generation: Generation,
-}
-
-/// Why not. All but [`Refusal::Wrong`] are told only to the right password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Wrong password or no such user: the two are never told apart.
-    Wrong,
-    Disabled,
-    /// `allow_nets` does not allow the address.
-    Network,
-    /// The right password, but to be somebody else.
-    Authorization,
-}
-
-/// What was missing for a verdict.
-#[derive(Debug, thiserror::Error)]
-pub enum Outage {
-    #[error("too many wrong passwords from this network for this account; see `[throttle] failures`")]
-    Throttled { until: Instant },
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Hash(PoolError),
-    #[error("no verdict within {PATIENCE:?}")]
-    TooSlow,
-    #[error("the account kept changing while the password was verified")]
-    Moving,
-}
-
-/// A verdict, and when it may leave.
-#[derive(Debug)]
-pub struct Judgement {
-    pub verdict: Verdict,
-    pub answer_at: Instant,
 }
 
 #[derive(Debug)]
@@ -345,39 +292,5 @@ impl Purpose {
             Self::Mail => Tally::Logins,
             Self::Account => Tally::Changes,
         }
-    }
-}
-
-impl Verdict {
-    fn as_str(&self) -> &'static str {
-        match self {
-            Self::Accept(_) => "accepted",
-            Self::Refuse(_) => "refused",
-            Self::TryLater(_) => "put-off",
-        }
-    }
-}
-
-impl Refusal {
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Wrong => "wrong-password",
-            Self::Disabled => "disabled",
-            Self::Network => "network",
-            Self::Authorization => "authorization",
-        }
-    }
-}
-
-impl From<Refusal> for Verdict {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refuse(refusal)
-    }
-}
-
-impl From<Outage> for Verdict {
-    fn from(outage: Outage) -> Self {
-        Self::TryLater(outage)
     }
 }

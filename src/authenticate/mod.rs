@@ -1,12 +1,16 @@
-//! Authenticate: throttle → store → hash pool → generation again → verdict.
+//! Authenticate: throttle → cache → store → hash pool → generation again → verdict.
 //!
 //! Every door asks here, and the order of steps is decided here and only here. An unknown user costs the same work and
-//! the same time as a wrong password. What could not be verified is [`Verdict::TryLater`], never a refusal.
+//! the same time as a wrong password. What could not be verified is [`Verdict::TryLater`], never a refusal. A refusal,
+//! fresh or remembered, is of what the store says now.
 //!
 //! Trusts: the attempt's origin; the door has decided whom to believe.
 //! Fails:  closed, with an [`Outage`] that says what was missing.
 
+pub mod cache;
 mod network;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 mod verdict;
 
@@ -22,12 +26,13 @@ use crate::account::{Account, Credential, CredentialName, NameError, Network, Or
 use crate::config::Live;
 use crate::hash_pool::{HashPool, PoolError};
 use crate::password;
-use crate::revocation::Revocation;
+use crate::revocation::{Grant, Revocation, Standing};
 use crate::sessions::history::History;
 use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Sighting, Store};
 use crate::telemetry::logging::quoted;
 use crate::telemetry::metrics;
 use crate::throttle::{Admission, Tally, Throttle};
+use cache::{Cache, Key, Verified};
 use upgrade::Upgrade;
 pub use verdict::{Identity, Judgement, Outage, Refusal, Verdict};
 
@@ -71,6 +76,7 @@ pub struct Attempt {
 pub struct Authenticator {
     store: Arc<dyn Store>,
     revocation: Arc<Revocation>,
+    cache: Arc<Cache>,
     pool: Arc<HashPool>,
     throttle: Arc<Throttle>,
     history: History,
@@ -85,13 +91,15 @@ impl Authenticator {
     pub fn new(
         store: Arc<dyn Store>,
         revocation: Arc<Revocation>,
+        cache: Cache,
         pool: Arc<HashPool>,
         throttle: Arc<Throttle>,
         history: History,
         live: watch::Receiver<Arc<Live>>,
     ) -> Self {
         let nobody = password::dummy(pool.cost());
-        Self { store, revocation, pool, throttle, history, live, upgrades: Arc::new(Semaphore::new(UPGRADES)), nobody }
+        let (cache, upgrades) = (Arc::new(cache), Arc::new(Semaphore::new(UPGRADES)));
+        Self { store, revocation, cache, pool, throttle, history, live, upgrades, nobody }
     }
 
     /// Judges one attempt. The caller waits until `answer_at` before it answers: a refusal leaves at its time whatever its
@@ -120,6 +128,18 @@ impl Authenticator {
         self.conclude(attempt, user.as_ref(), verdict, answer_at)
     }
 
+    /// Forgets the remembered passwords of these users, as a peer names them, or of all if none is named. How many those
+    /// were, right and wrong. It makes no verdict newer, for none is older than the store.
+    pub async fn forget(&self, names: &[String]) -> u64 {
+        let users: Vec<Username> = names.iter().filter_map(|name| self.username(name).ok()).collect();
+        if users.is_empty() && !names.is_empty() {
+            return 0;
+        }
+        let cache = Arc::clone(&self.cache);
+        // It looks at every entry.
+        tokio::task::spawn_blocking(move || cache.flush(&users)).await.unwrap_or(0)
+    }
+
     fn username(&self, text: &str) -> Result<Username, NameError> {
         Username::parse(text, self.live.borrow().default_domain.as_ref())
     }
@@ -136,51 +156,102 @@ impl Authenticator {
         Outage::Moving.into()
     }
 
-    /// `None` when the generation moved between the two readings.
+    /// `None` when the account moved between the two readings.
     async fn judge_once(
         &self,
         attempt: &Attempt,
         user: Option<&Username>,
         deadline: Instant,
     ) -> Result<Option<Verdict>, Outage> {
-        let record = match user {
-            Some(user) => self.store.login_record(user).await?,
-            None => None,
-        };
-        let Some(record) = record else {
+        let Some(user) = user else {
             self.matches(attempt, &attempt.name, &self.nobody, deadline).await?;
             return Ok(Some(Refusal::Wrong.into()));
         };
-        let verified = self.verify(attempt, &record, deadline).await?;
-        let now = self.store.generation(&record.account.username).await?;
-        if now != Some(record.account.generation) {
+        let key = self.cache.key(user, &attempt.password, attempt.purpose);
+        if let Some(verdict) = self.recall(attempt, &key).await? {
+            return Ok(Some(verdict));
+        }
+        let position = self.revocation.position();
+        let record = self.store.login_record(user).await?;
+        let credential = self.verify(attempt, user, record.as_ref(), deadline).await?;
+        let Some((record, credential)) = record.as_ref().zip(credential) else {
+            let grant = Grant::of(user.clone(), record.as_ref(), position);
+            let unmoved = self.is_unmoved(&grant, true).await?;
+            self.cache.remember_wrong(key, grant);
+            return Ok(unmoved.then(|| Refusal::Wrong.into()));
+        };
+        let verified = Verified::new(record, credential, position);
+        if !self.is_unmoved(&verified.grant, false).await? {
             return Ok(None);
         }
-        let Some(credential) = verified else { return Ok(Some(Refusal::Wrong.into())) };
-        Ok(Some(self.grant(attempt, &record, credential)))
+        let verdict = self.permit(attempt, &verified.identity);
+        self.cache.remember_right(key, verified);
+        if let Verdict::Accept(identity) = &verdict {
+            self.upgrade(attempt, &identity.account, credential);
+        }
+        Ok(Some(verdict))
+    }
+
+    /// The verdict on a password that is remembered, if what that rests on still holds.
+    async fn recall(&self, attempt: &Attempt, key: &Key) -> Result<Option<Verdict>, Outage> {
+        if let Some(verified) = self.cache.right(key) {
+            let Some(verified) = self.renew(key, verified).await? else { return Ok(None) };
+            let verdict = self.permit(attempt, &verified.identity);
+            let holds = matches!(verdict, Verdict::Accept(_)) || self.is_unmoved(&verified.grant, true).await?;
+            metrics::cache(if holds { "right" } else { "none" });
+            return Ok(holds.then_some(verdict));
+        }
+        if let Some(grant) = self.cache.wrong(key)
+            && self.is_unmoved(&grant, true).await?
+        {
+            metrics::cache("wrong");
+            return Ok(Some(Refusal::Wrong.into()));
+        }
+        metrics::cache("none");
+        Ok(None)
+    }
+
+    /// A remembered password as of now. While its generation is the account's it is right, whatever else has changed.
+    async fn renew(&self, key: &Key, verified: Arc<Verified>) -> Result<Option<Arc<Verified>>, Outage> {
+        if self.revocation.standing(&verified.grant) == Standing::Current {
+            return Ok(Some(verified));
+        }
+        let position = self.revocation.position();
+        let record = self.store.login_record(&verified.grant.user).await?;
+        let renewed = record.and_then(|record| verified.renewed(&record, position));
+        let Some(renewed) = renewed else {
+            metrics::cache("none");
+            return Ok(None);
+        };
+        Ok(Some(self.cache.remember_right(*key, renewed)))
+    }
+
+    /// Whether the store still says what it said when the grant was read: its generation, or `all` of it.
+    async fn is_unmoved(&self, grant: &Grant, all: bool) -> Result<bool, Outage> {
+        if self.revocation.vouches_for(grant) {
+            return Ok(true);
+        }
+        let account = self.store.account(&grant.user).await?;
+        let now = account.map_or((0, 0), |account| (account.generation.0, account.changed.0));
+        Ok(now.0 == grant.generation.0 && (!all || now.1 == grant.changed.0))
     }
 
     /// The credential that the password is right for.
     async fn verify<'a>(
         &self,
         attempt: &Attempt,
-        record: &'a LoginRecord,
+        user: &Username,
+        record: Option<&'a LoginRecord>,
         deadline: Instant,
     ) -> Result<Option<&'a Credential>, Outage> {
-        let usable = |credential: &&Credential| match (attempt.purpose, credential.name) {
-            (Purpose::Mail, CredentialName::Main) => record.account.main_password_for_mail,
-            (Purpose::Mail, CredentialName::Application(_)) => true,
-            (Purpose::Account, name) => name == CredentialName::Main,
-        };
-        let mut hashed = false;
-        for credential in record.credentials.iter().filter(usable) {
-            hashed = true;
-            if self.matches(attempt, record.account.username.as_str(), &credential.hash, deadline).await? {
+        let usable = record.map(|record| usable(record, attempt.purpose)).unwrap_or_default();
+        for credential in &usable {
+            if self.matches(attempt, user.as_str(), &credential.hash, deadline).await? {
                 return Ok(Some(credential));
             }
         }
-        if !hashed {
-            self.matches(attempt, record.account.username.as_str(), &self.nobody, deadline).await?;
+        if usable.is_empty() {
+            self.matches(attempt, user.as_str(), &self.nobody, deadline).await?;
         }
         Ok(None)
     }
@@ -198,8 +269,8 @@ impl Authenticator {
     }
 
     /// The password is right; may its owner come in?
-    fn grant(&self, attempt: &Attempt, record: &LoginRecord, credential: &Credential) -> Verdict {
-        let account = &record.account;
+    fn permit(&self, attempt: &Attempt, identity: &Identity) -> Verdict {
+        let account = &identity.account;
         let asked_for = attempt.authzid.as_deref().filter(|authzid| !authzid.is_empty());
         let himself = |authzid| self.username(authzid).as_ref() == Ok(&account.username);
         if !account.enabled {
@@ -213,13 +284,7 @@ impl Authenticator {
         {
             return Refusal::Network.into();
         }
-        self.upgrade(attempt, account, credential);
-        Verdict::Accept(Box::new(Identity {
-            account: account.clone(),
-            quota: account.effective_quota(record.domain.default_quota),
-            credential: credential.name,
-            generation: account.generation,
-        }))
+        Verdict::Accept(Box::new(identity.clone()))
     }
 
     /// Replaces a hash weaker than the configured one, off the login's path.
@@ -284,6 +349,16 @@ impl Authenticator {
         }
         Judgement { verdict, answer_at }
     }
+}
+
+/// The passwords that may be given for a purpose.
+fn usable(record: &LoginRecord, purpose: Purpose) -> Vec<&Credential> {
+    let usable = |name| match (purpose, name) {
+        (Purpose::Mail, CredentialName::Main) => record.account.main_password_for_mail,
+        (Purpose::Mail, CredentialName::Application(_)) => true,
+        (Purpose::Account, name) => name == CredentialName::Main,
+    };
+    record.credentials.iter().filter(|credential| usable(credential.name)).collect()
 }
 
 impl Purpose {

@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use super::{Config, DEFAULT_POLICY, Endpoint, Fixed, Listener, Live, dovecot, listener, raw, redis, users};
+use crate::authenticate::cache;
 use crate::hash_pool;
 use crate::password::policy::{PASSWORD_LIMIT, Policy};
 use crate::password::{Ceilings, Cost, STRONGEST};
@@ -19,6 +20,8 @@ use crate::userdb::{self, Template};
 const LONGEST_FAILURE_DELAY: Duration = Duration::from_secs(3);
 /// Failures are kept in memory only, and a clock cannot count for ever.
 const LONGEST_WINDOW: Duration = Duration::from_hours(7 * 24);
+/// An account's changes are remembered for as long, so an older entry could only be compared with the store.
+const LONGEST_TTL: Duration = revocation::LIFETIME;
 /// Room for it is made at the start.
 const LONGEST_QUEUE: usize = 1_000_000;
 /// What a thread hashes in three seconds at the default cost, so that who waits longest is still answered.
@@ -47,6 +50,7 @@ pub(super) fn of(written: &raw::File) -> (Config, Complaints) {
         store_path: written.store.path.clone(),
         listeners: listeners(&written.listen, &mut complaints),
         hash: hash(&written.hash, &mut complaints),
+        cache: cache(&written.cache, &mut complaints),
         fingerprint_key: written.previous_password.key_file.clone(),
         dovecots: dovecots(&written.dovecot, &mut complaints),
         redis: redis(&written.redis, &mut complaints),
@@ -145,6 +149,15 @@ fn redis(written: &raw::Redis, complaints: &mut Complaints) -> Option<revocation
         complaints.add(&["redis", key], text);
     }
     settings
+}
+
+fn cache(written: &raw::Cache, complaints: &mut Complaints) -> cache::Settings {
+    for (key, period) in [("ttl", &written.ttl), ("negative_ttl", &written.negative_ttl)] {
+        if period.0 > LONGEST_TTL {
+            complaints.add(&["cache", key], "is longer than \"24 h\"; write less, like \"1 h\"");
+        }
+    }
+    cache::Settings { entries: written.entries, ttl: written.ttl.0, negative_ttl: written.negative_ttl.0 }
 }
 
 fn throttle(written: &raw::Throttle, complaints: &mut Complaints) -> throttle::Settings {

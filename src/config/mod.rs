@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::account::DomainName;
+use crate::authenticate::cache;
 use crate::hash_pool;
 use crate::password::policy::Policy;
 use crate::revocation;
@@ -56,6 +57,7 @@ pub struct Fixed {
     pub listeners: Vec<Listener>,
     /// Threads keep the memory of their hashes, so the cost is as fixed as they are.
     pub hash: hash_pool::Settings,
+    pub cache: cache::Settings,
     /// The file of what the fingerprints of previous passwords are made under; `None` is beside the store.
     pub fingerprint_key: Option<PathBuf>,
     /// Those whose sessions a change ends, in the order of their names.
@@ -135,6 +137,7 @@ impl Fixed {
         };
         compare("[store] path", self.store_path != other.store_path);
         compare("[hash]", self.hash != other.hash);
+        compare("[cache]", self.cache != other.cache);
         compare("[previous_password] key_file", self.fingerprint_key != other.fingerprint_key);
         compare("[dovecot]", self.dovecots != other.dovecots);
         compare("[redis]", self.redis != other.redis);

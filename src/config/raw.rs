@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::values::{Id, LogFormat, LogLevel, Mode, Password, Period, Protocol};
 use crate::account::DomainName;
+use crate::authenticate::cache;
 use crate::password::policy::Policy;
 use crate::password::{Ceilings, Cost};
 use crate::sessions::kick::endpoint::Endpoint;
@@ -22,6 +23,7 @@ pub(super) struct File {
     pub(super) store: Store,
     pub(super) listen: BTreeMap<String, Listen>,
     pub(super) hash: Hash,
+    pub(super) cache: Cache,
     pub(super) throttle: Throttle,
     pub(super) previous_password: PreviousPassword,
     pub(super) redis: Redis,
@@ -89,6 +91,21 @@ impl Default for Hash {
             threads: None,
             queue: None,
         }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Cache {
+    pub(super) entries: u64,
+    pub(super) ttl: Period,
+    pub(super) negative_ttl: Period,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        let cache::Settings { entries, ttl, negative_ttl } = Default::default();
+        Self { entries, ttl: Period(ttl), negative_ttl: Period(negative_ttl) }
     }
 }
 

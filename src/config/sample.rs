@@ -10,6 +10,7 @@ const TABLES: &[&str] = &[
     "store",
     "listen.auth",
     "hash",
+    "cache",
     "throttle",
     "previous_password",
     "redis",

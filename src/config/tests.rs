@@ -218,6 +218,8 @@ fn every_mistake_names_its_line_its_key_and_the_remedy() {
         ("[hash]\niterations = 9999", "1: hash: new hashes would be above `ceiling_memory_kib` or `ceiling_time`"),
         ("[hash]\nceiling_memory_kib = 9", "1: hash: new hashes would be above `ceiling_memory_kib` or"),
         ("[hash]\nceiling_time = '2'", "2: hash.ceiling_time: \"2\" is not a length of time; write it like \"2 s\""),
+        ("[cache]\nttl = '25 h'", "2: cache.ttl: is longer than \"24 h\"; write less, like \"1 h\""),
+        ("[cache]\nnegative_ttl = '25 h'", "2: cache.negative_ttl: is longer than \"24 h\""),
         ("[throttle]\nfailure_delay = '4 s'", "2: throttle.failure_delay: is longer than \"3 s\"; mail clients"),
         ("[throttle]\nwindow = '0 s'", "2: throttle.window: must be longer than nothing, like \"10 min\""),
         ("[throttle]\nwindow = '9999999999999 h'", "2: throttle.window: is longer than \"168 h\""),
@@ -325,10 +327,10 @@ fn a_password_is_shown_by_nothing() {
 #[test]
 fn what_needs_a_restart_is_named() {
     let before = Config::embedded();
-    let document = "[store]\npath = 'x'\n[hash]\nthreads = 77\n[throttle]\nfailures = 1\n\
+    let document = "[store]\npath = 'x'\n[hash]\nthreads = 77\n[cache]\nentries = 7\n[throttle]\nfailures = 1\n\
                     [listen.auth]\nmode = '0600'\n[listen.status]\nenabled = false\n[listen.x]\nprotocol = 'auth'\n[redis]\naddresses = ['a']\n";
     let after = parse(document).expect("valid");
-    let named = ["[store] path", "[hash]", "[redis]", "[listen.auth]", "[listen.status]", "[listen.x]"];
+    let named = ["[store] path", "[hash]", "[cache]", "[redis]", "[listen.auth]", "[listen.status]", "[listen.x]"];
     assert_eq!(before.fixed.differences(&after.fixed), named);
     assert!(before.fixed.differences(&before.fixed).is_empty());
 }

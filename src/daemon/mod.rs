@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authenticate::Authenticator;
+use crate::authenticate::cache::{self, Cache};
 use crate::change_password::ChangePassword;
 use crate::config::{Config, ConfigError, Live};
 use crate::hash_pool::HashPool;
@@ -176,9 +177,13 @@ async fn build(
         None => (revocation, None, None),
     };
     let revocation = Arc::new(revocation);
+    let mut cache_key = [0; cache::KEY_LENGTH];
+    getrandom::fill(&mut cache_key)
+        .map_err(|error| StartError::System { doing: "draw the cache's key", cause: error.into() })?;
     let authenticator = Arc::new(Authenticator::new(
         Arc::clone(&store),
         Arc::clone(&revocation),
+        Cache::new(&config.fixed.cache, cache_key),
         Arc::clone(&pool),
         throttle,
         history,

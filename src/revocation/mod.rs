@@ -32,7 +32,7 @@ use counter::Counters;
 pub use tail::{Bounds, Grant, Position, Sharing, Standing, Tail};
 
 /// Longer than anything is granted for without asking the store again.
-const LIFETIME: Duration = Duration::from_hours(24);
+pub const LIFETIME: Duration = Duration::from_hours(24);
 const SUBJECTS: usize = 100_000;
 /// Who made a change waits so long for its first delivery.
 const DELIVERY_PATIENCE: Duration = Duration::from_millis(500);

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::clock::BootTime;
 use crate::account::{CredentialName, Generation, Username};
-use crate::store::{EVERYONE, Row, RowNumber};
+use crate::store::{EVERYONE, LoginRecord, Row, RowNumber};
 
 /// A tail that was read longer ago is not trusted.
 pub const FRESH: Duration = Duration::from_secs(3);
@@ -58,6 +58,22 @@ pub struct Grant {
     pub domain_changed: RowNumber,
     /// The tail's, from before the store was asked.
     pub position: Position,
+}
+
+impl Grant {
+    /// As of what was read of `user`, if there was anything, after the tail was at `position`.
+    #[must_use]
+    pub fn of(user: Username, record: Option<&LoginRecord>, position: Position) -> Self {
+        let number = |read: fn(&LoginRecord) -> u64| record.map_or(0, read);
+        Self {
+            user,
+            generation: Generation(number(|record| record.account.generation.0)),
+            application: None,
+            changed: RowNumber(number(|record| record.account.changed.0)),
+            domain_changed: RowNumber(number(|record| record.domain.changed.0)),
+            position,
+        }
+    }
 }
 
 /// How a grant stands.

@@ -85,8 +85,10 @@ impl<S: Stream> Conversation<S> {
             MasterEvent::User(lookup) => self.user(&lookup).await,
             MasterEvent::Pass(lookup) => self.pass(&lookup).await,
             MasterEvent::List { id, mask } => self.list(id, mask.as_deref()).await?,
-            // Nothing is kept here that a flush could make fresher: 0 entries is the truth.
-            MasterEvent::CacheFlush { id, .. } => self.session.flushed(id, 0),
+            MasterEvent::CacheFlush { id, users } => {
+                let entries = self.gate.authenticator.forget(&users).await;
+                self.session.flushed(id, entries);
+            }
         }
         Ok(())
     }

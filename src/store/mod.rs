@@ -13,6 +13,8 @@ pub mod delivery;
 pub mod dict;
 pub mod log;
 pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod token;
 
 use std::fmt::Debug;

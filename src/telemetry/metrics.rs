@@ -42,6 +42,7 @@ struct Metrics {
     registry: Registry,
     logins: Family<[Fixed; 2], Counter>,
     login_entries_dropped: Counter,
+    cache: Family<[Fixed; 1], Counter>,
     hash_queue: Gauge,
     hash_seconds: Histogram,
     hash_turned_away: Family<[Fixed; 1], Counter>,
@@ -68,6 +69,9 @@ impl Metrics {
         let login_entries_dropped = Counter::default();
         let help = "Login records that were not kept because the store did not keep up";
         table.register("login_entries_dropped", help, login_entries_dropped.clone());
+        let cache = Family::default();
+        let help = "Passwords looked up in the cache: remembered as right or wrong, or not (any more)";
+        table.register("cache_lookups", help, cache.clone());
         let hash_queue = Gauge::default();
         table.register("hash_queue_jobs", "Hashes that wait for a thread", hash_queue.clone());
         // 1 ms to 4 s, which is as long as a login may take.
@@ -110,6 +114,7 @@ impl Metrics {
             registry: table,
             logins,
             login_entries_dropped,
+            cache,
             hash_queue,
             hash_seconds,
             hash_turned_away,
@@ -146,6 +151,11 @@ pub fn login(verdict: &'static str, service: &str) {
 
 pub fn login_entries_dropped(entries: usize) {
     METRICS.login_entries_dropped.inc_by(u64::try_from(entries).unwrap_or(u64::MAX));
+}
+
+/// `right`, `wrong` or `none`.
+pub fn cache(remembered: &'static str) {
+    METRICS.cache.get_or_create(&[("remembered", remembered)]).inc();
 }
 
 pub fn hash_queue(jobs: usize) {
@@ -229,6 +239,7 @@ mod tests {
         hash_took(Duration::from_millis(3));
         hash_turned_away("full");
         change("password-set");
+        cache("right");
         redis_connected(true);
         redis_raise("raised");
         redis_message("heard");
@@ -244,6 +255,7 @@ mod tests {
             "gatepost_hash_seconds_bucket{le=\"0.004\"} 1",
             "gatepost_hash_turned_away_total{reason=\"full\"} 1",
             "gatepost_changes_total{kind=\"password-set\"} 1",
+            "gatepost_cache_lookups_total{remembered=\"right\"} 1",
             "gatepost_redis_connected 1",
             "gatepost_redis_raises_total{outcome=\"raised\"} 1",
             "gatepost_redis_messages_total{fate=\"heard\"} 1",

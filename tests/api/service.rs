@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gatepost::authenticate::Authenticator;
+use gatepost::authenticate::cache::{self, Cache};
 use gatepost::change_password::ChangePassword;
 use gatepost::config::{Config, Live};
 use gatepost::hash_pool::{self, HashPool};
@@ -68,9 +69,17 @@ impl Service {
         let (history, entries) = history(shared.clone());
         let shutdown = CancellationToken::new();
         tokio::spawn(entries.run(shutdown.clone()));
+        let cache = Cache::new(&Default::default(), [7; cache::KEY_LENGTH]);
         let revocation = Arc::new(Revocation::new(shared.clone(), Sharing::Sole));
-        let authenticator =
-            Authenticator::new(shared.clone(), revocation.clone(), hash_pool.clone(), throttle, history, live.clone());
+        let authenticator = Authenticator::new(
+            shared.clone(),
+            revocation.clone(),
+            cache,
+            hash_pool.clone(),
+            throttle,
+            history,
+            live.clone(),
+        );
         let authenticator = Arc::new(authenticator);
         let fingerprint_key = Arc::new(FingerprintKey::new([7; KEY_LENGTH]));
         let change_password = ChangePassword::new(

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod contract;
+mod daemon;
 mod failover;
 mod faults;
 mod mirror;

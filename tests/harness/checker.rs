@@ -95,6 +95,11 @@ impl Recorder {
         told
     }
 
+    /// The time as it would be taken down.
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     pub fn history(&self) -> Vec<Operation> {
         self.operations().clone()
     }

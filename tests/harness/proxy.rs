@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
@@ -27,7 +29,7 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    target: SocketAddr,
+    target: PathBuf,
     key: String,
     /// `None` once the proxy is over.
     passage: Mutex<Option<Passage>>,
@@ -35,11 +37,12 @@ struct Shared {
 }
 
 impl Proxy {
-    pub(crate) fn start(target: SocketAddr, key: &str) -> Self {
+    pub(crate) fn start(target: &Path, key: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let passage = Mutex::new(Some(Passage::Open));
-        let shared = Arc::new(Shared { target, key: encoded(key), passage, changed: Condvar::new() });
+        let shared =
+            Arc::new(Shared { target: target.to_owned(), key: encoded(key), passage, changed: Condvar::new() });
         let here = Arc::clone(&shared);
         thread::spawn(move || here.accept(&listener));
         Self { address, shared }
@@ -88,21 +91,26 @@ impl Shared {
             Some(Passage::WrongKey) => encoded(&"x".repeat(self.key.len() / 4 * 3)),
             Some(Passage::Closed) | None => return Ok(()),
         };
-        let server = TcpStream::connect(self.target)?;
+        let server = UnixStream::connect(&self.target)?;
         thread::scope(|scope| {
-            scope.spawn(|| copy(&server, client, |bytes| bytes.to_vec()));
-            copy(client, &server, |bytes| replaced(bytes, self.key.as_bytes(), key.as_bytes()))
+            scope.spawn(|| {
+                drop(copy(&server, client, <[u8]>::to_vec));
+                client.shutdown(Shutdown::Write)
+            });
+            let copied = copy(client, &server, |bytes| replaced(bytes, self.key.as_bytes(), key.as_bytes()));
+            server.shutdown(Shutdown::Write)?;
+            copied
         })
     }
 }
 
 /// Until `from` ends; a request comes in one piece, so what is replaced does, too.
-fn copy(mut from: &TcpStream, mut to: &TcpStream, change: impl Fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
+fn copy(mut from: impl Read, mut to: impl Write, change: impl Fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
     let mut bytes = [0; 16 * 1024];
     loop {
         let length = from.read(&mut bytes)?;
         if length == 0 {
-            return to.shutdown(Shutdown::Write);
+            return Ok(());
         }
         to.write_all(&change(&bytes[..length]))?;
     }

@@ -5,17 +5,19 @@ use std::net::SocketAddr;
 
 use tempfile::TempDir;
 
-use crate::dovecot::{Answerer, Dovecot, Mailbox, Setup, Version, make_run_directory, sockets_below};
+use crate::dovecot::{Answerer, Dovecot, Mailbox, Setup, Version, base_below, make_run_directory, sockets_below};
 use crate::gatepost::{Gatepost, Socket};
 use crate::mailhost::add_accounts;
 use crate::postfix::{self, Postfix};
 use crate::proxy::Proxy;
 use crate::redis::Redis;
-use crate::{User, free_addresses, short_directory};
+use crate::{User, short_directory};
 
 /// What gatepost calls the Dovecot here.
 pub const DOVECOT: &str = "mail1";
 const API_KEY: &str = "of doveadm alone";
+/// A socket called so speaks HTTP, in all versions.
+const HTTP_API: &str = "service doveadm {\n  unix_listener http {\n    mode = 0600\n  }\n}\n";
 
 #[derive(Debug)]
 pub struct Site {
@@ -33,15 +35,15 @@ impl Site {
         let directory = short_directory();
         let below = directory.path();
         let redis = Redis::start();
-        let [doveadm] = free_addresses();
-        let proxy = Proxy::start(doveadm, API_KEY);
+        let proxy = Proxy::start(&base_below(below).join("http"), API_KEY);
         make_run_directory(below);
         let auth = Socket { name: "auth", protocol: "auth", path: below.join("auth"), owner: User::ROOT, mode: 0o666 };
         let sockets = [postfix::sockets(below), sockets_below(below), vec![auth]].concat();
         let settings = format!("{settings}{}", peers(&redis, proxy.address()));
         let gatepost = Gatepost::start(below, sockets, &settings);
         add_accounts(&gatepost, mailboxes);
-        fs::write(below.join("local.conf"), http_api(doveadm)).expect("cannot write Dovecot's local.conf");
+        fs::write(below.join("local.conf"), format!("doveadm_api_key = {API_KEY}\n{HTTP_API}"))
+            .expect("cannot write Dovecot's local.conf");
         let dovecot = Dovecot::start(below, Setup::plain(version, Answerer::Gatepost, &[]));
         Self { dovecot, gatepost, redis, proxy, directory }
     }
@@ -57,16 +59,10 @@ impl Site {
     }
 }
 
+/// Of gatepost.
 fn peers(redis: &Redis, doveadm: SocketAddr) -> String {
     format!(
         "\n[redis]\naddresses = [\"{}\"]\n\n[dovecot.{DOVECOT}]\nurl = \"http://{doveadm}\"\napi_key = \"{API_KEY}\"\n",
         redis.address()
-    )
-}
-
-fn http_api(address: SocketAddr) -> String {
-    format!(
-        "doveadm_api_key = {API_KEY}\nservice doveadm {{\n  inet_listener http {{\n    port = {}\n  }}\n}}\n",
-        address.port()
     )
 }

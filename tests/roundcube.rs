@@ -1,12 +1,14 @@
 //! A new password, set in Debian's real Roundcube by a person with a browser, with each driver of its password plugin.
 
 use gatepost_harness::chromium::Chromium;
-use gatepost_harness::client::{Door, Heard, deliver};
+use gatepost_harness::client::{Door, Heard, Protocol, deliver};
 use gatepost_harness::dovecot::Version;
 use gatepost_harness::mailhost::ALICE;
 use gatepost_harness::process::LogMark;
 use gatepost_harness::roundcube::{Driver, Plugin, Roundcube};
+use gatepost_harness::session::Session;
 use gatepost_harness::site::Site;
+use gatepost_harness::wait_until;
 
 const NEW: &str = r#"Grüße "an" a1"#;
 const SUBJECT: &str = "Still here";
@@ -85,8 +87,12 @@ fn change_it(site: &Site, driver: Driver, refused: &[(&str, &str)]) -> Roundcube
     assert_eq!(message, "Current password incorrect.");
     assert_eq!(log_in(site, ALICE.password), Heard::Welcome);
 
+    let (counter, mail_program) =
+        (site.counter(ALICE.user), Session::open(Protocol::Imap, &site.dovecot, ALICE.user, ALICE.password));
     let message = roundcube.change_password(&browser, ALICE.password, NEW);
     assert_eq!(message, "Successfully saved.");
+    assert_eq!(mail_program.last_words(), "* BYE Server shutting down.");
+    wait_until("others hear of the change", || site.counter(ALICE.user) != counter);
     assert_eq!(log_in(site, NEW), Heard::Welcome);
     assert_eq!(log_in(site, ALICE.password), Heard::No(Door::ImapLogin.refusal().to_owned()));
     // With the password that its session holds now.

@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::errand::Errand;
 use super::steps::{self, Place, Report};
 use super::{Errands, Subject};
 use crate::account::{CredentialName, Generation, RowNumber, Username};
 use crate::store::{Delivery, EVERYONE};
 
+/// If no place has answered by then, the store is told all the same what is pending: somebody waits for the receipt.
+const FIRST_WORD: Duration = Duration::from_millis(200);
 /// Before it is tried again to keep what the store would not keep.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -72,45 +76,48 @@ struct Group {
 
 impl Group {
     async fn work(&mut self, places: &[Place], attempted: &AtomicBool) {
-        let mut unattempted: BTreeSet<Place> = BTreeSet::new();
+        let open = places.iter().filter(|place| self.rows.iter().any(|row| place.is_open(row)));
+        let mut unattempted: BTreeSet<Place> = open.cloned().collect();
         // What is in it ends with it.
         let mut under_way = JoinSet::new();
-        for place in places.iter().filter(|place| self.rows.iter().any(|row| place.is_open(row))) {
-            if let Some(errand) = self.errands.errand(place) {
-                unattempted.insert(place.clone());
-                under_way.spawn(errand.attempt(Arc::clone(&self.errands), Arc::clone(&self.subject)));
-            }
+        for errand in unattempted.iter().filter_map(|place| self.errands.errand(place)) {
+            under_way.spawn(errand.attempt(Arc::clone(&self.errands), Arc::clone(&self.subject)));
         }
-        let mut news = under_way.is_empty();
         self.told = self.rows.iter().filter(|delivery| delivery.complete).map(|delivery| delivery.row.number).collect();
+        if under_way.is_empty() {
+            self.keep().await;
+            return self.announce(attempted);
+        }
+        let mut patience = FIRST_WORD;
         loop {
+            let back = timeout(patience, back(&mut under_way)).await.unwrap_or_default();
+            if back.is_empty() && under_way.is_empty() {
+                return;
+            }
+            let mut news = back.is_empty();
+            for errand in back {
+                let place = errand.place();
+                news |= self.note(&place, &errand.report);
+                unattempted.remove(&place);
+                if !errand.report.done {
+                    under_way.spawn(errand.attempt(Arc::clone(&self.errands), Arc::clone(&self.subject)));
+                }
+            }
             if news {
                 self.keep().await;
                 self.tell_of_complete();
+                patience = Duration::MAX;
             }
-            if unattempted.is_empty() && !attempted.swap(true, Ordering::Relaxed) {
-                for delivery in &self.rows {
-                    self.errands.revocation.announce(delivery.row.number);
-                }
+            if unattempted.is_empty() {
+                self.announce(attempted);
             }
-            let Some(mut returned) = under_way.join_next().await else { return };
-            news = false;
-            loop {
-                match returned {
-                    Ok(errand) => {
-                        let place = errand.place();
-                        news |= self.note(&place, &errand.report);
-                        unattempted.remove(&place);
-                        if !errand.report.done {
-                            under_way.spawn(errand.attempt(Arc::clone(&self.errands), Arc::clone(&self.subject)));
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, "an errand broke off; it begins again with the next look"),
-                }
-                match under_way.try_join_next() {
-                    Some(next) => returned = next,
-                    None => break,
-                }
+        }
+    }
+
+    fn announce(&self, attempted: &AtomicBool) {
+        if !attempted.swap(true, Ordering::Relaxed) {
+            for delivery in &self.rows {
+                self.errands.revocation.announce(delivery.row.number);
             }
         }
     }
@@ -141,4 +148,18 @@ impl Group {
             tokio::time::sleep(STORE_PAUSE).await;
         }
     }
+}
+
+/// Waits for the first to come back, and gives all that are back by then; none if none is left.
+async fn back(under_way: &mut JoinSet<Errand>) -> Vec<Errand> {
+    let mut back = Vec::new();
+    let mut next = under_way.join_next().await;
+    while let Some(ended) = next {
+        match ended {
+            Ok(errand) => back.push(errand),
+            Err(error) => tracing::error!(%error, "an errand broke off; it begins again with the next look"),
+        }
+        next = under_way.try_join_next();
+    }
+    back
 }

@@ -50,6 +50,8 @@ pub struct Setup<'a> {
     pub recipe: Recipe,
     /// Whether last_login and quota_clone are on. Their dict is whoever answers logins.
     pub plugins: bool,
+    /// Whether doveadm's HTTP API is there, as in the sample.
+    pub doveadm: bool,
     /// Settings besides.
     pub more: &'a str,
     pub mailboxes: &'a [Mailbox],
@@ -65,7 +67,7 @@ pub struct Mailbox {
 
 impl<'a> Setup<'a> {
     pub fn plain(version: Version, answerer: Answerer, mailboxes: &'a [Mailbox]) -> Self {
-        Self { version, answerer, recipe: Recipe::AuthSockets, plugins: false, more: "", mailboxes }
+        Self { version, answerer, recipe: Recipe::AuthSockets, plugins: false, doveadm: false, more: "", mailboxes }
     }
 }
 
@@ -201,6 +203,15 @@ impl Dovecot {
 pub fn base_below(directory: &Path) -> PathBuf {
     directory.join("run")
 }
+
+/// The table by which gatepost finds the HTTP API of a Dovecot in `directory` that was set up with it.
+pub fn doveadm_settings(directory: &Path, name: &str) -> String {
+    let url = base_below(directory).join("http");
+    format!("\n[dovecot.{name}]\nurl = \"unix:{}\"\napi_key = \"{DOVEADM_KEY}\"\n", url.display())
+}
+
+/// As in the sample.
+pub const DOVEADM_KEY: &str = "change me";
 
 /// Makes what `systemd-tmpfiles` makes at boot: the directories in which gatepost's sockets for Dovecot are.
 pub fn make_run_directory(directory: &Path) {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::dovecot::{Answerer, Dovecot, Mailbox, Recipe, Setup, Version, make_run_directory, sockets_below};
+use crate::dovecot::{
+    Answerer, Dovecot, Mailbox, Recipe, Setup, Version, doveadm_settings, make_run_directory, sockets_below,
+};
 use crate::gatepost::Gatepost;
 use crate::short_directory;
 
@@ -15,6 +17,8 @@ pub const ALICE: Mailbox = Mailbox { user: "alice@example.org", password: "Secre
 pub const BOB: Mailbox =
     Mailbox { user: "bob@example.org", password: r#" Grüße: "zwölf\" %u {PLAIN} 1€ "#, enabled: true };
 pub const CAROL: Mailbox = Mailbox { user: "carol@example.org", password: "Secret-c3", enabled: false };
+/// What gatepost calls a Dovecot whose sessions it may end.
+pub const DOVECOT: &str = "mail1";
 pub const NOBODY: &str = "nobody@example.org";
 
 #[derive(Debug)]
@@ -36,6 +40,11 @@ impl MailHost {
         Self::start_with(Setup { plugins: true, ..Setup::plain(version, answerer, &[ALICE, BOB, CAROL]) })
     }
 
+    /// The same, and gatepost may end its sessions.
+    pub fn with_doveadm(version: Version, answerer: Answerer) -> Self {
+        Self::start_with(Setup { doveadm: true, ..Setup::plain(version, answerer, &[ALICE, BOB, CAROL]) })
+    }
+
     /// The same, and one login process of each protocol serves many clients over one connection to whoever answers.
     pub fn in_high_performance_mode(version: Version, answerer: Answerer) -> Self {
         let endless = match version {
@@ -55,7 +64,11 @@ impl MailHost {
             let mut sockets = sockets_below(directory.path());
             // The others are then Dovecot's own.
             sockets.retain(|socket| setup.recipe == Recipe::AuthSockets || socket.protocol == "dict");
-            let gatepost = Gatepost::start(directory.path(), sockets, "");
+            let mut kicks = if setup.doveadm { doveadm_settings(directory.path(), DOVECOT) } else { String::new() };
+            if setup.doveadm && setup.recipe == Recipe::DictPassdb {
+                kicks.push_str("flush_cache = true\n");
+            }
+            let gatepost = Gatepost::start(directory.path(), sockets, &kicks);
             add_accounts(&gatepost, setup.mailboxes);
             gatepost
         });

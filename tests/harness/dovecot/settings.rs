@@ -35,6 +35,9 @@ pub(super) fn write(directory: &Path, setup: &Setup<'_>, addresses: &Addresses) 
             own_dict_server(&mut text, directory, setup.version);
         }
     }
+    if setup.doveadm {
+        include(&mut text, directory, setup.version, "gatepost-doveadm.conf");
+    }
     text.push_str(setup.more);
     let _ = writeln!(text, "!include_try {}", directory.join("local.conf").display());
     fs::write(file_below(directory), text).expect("cannot write the configuration");

@@ -87,8 +87,8 @@ fn change_it(site: &Site, driver: Driver, refused: &[(&str, &str)]) -> Roundcube
     assert_eq!(message, "Current password incorrect.");
     assert_eq!(log_in(site, ALICE.password), Heard::Welcome);
 
-    let (counter, mail_program) =
-        (site.counter(ALICE.user), Session::open(Protocol::Imap, &site.dovecot, ALICE.user, ALICE.password));
+    let mail_program = Session::open(Protocol::Imap, &site.dovecot, ALICE.user, ALICE.password);
+    let counter = site.counter(ALICE.user);
     let message = roundcube.change_password(&browser, ALICE.password, NEW);
     assert_eq!(message, "Successfully saved.");
     assert_eq!(mail_program.last_words(), "* BYE Server shutting down.");

@@ -9,6 +9,7 @@
 
 pub mod cache;
 mod network;
+mod previous;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -26,6 +27,7 @@ use crate::account::{Account, Credential, CredentialName, NameError, Network, Or
 use crate::config::Live;
 use crate::hash_pool::{HashPool, PoolError};
 use crate::password;
+use crate::password::fingerprint::FingerprintKey;
 use crate::revocation::{Grant, Revocation, Standing};
 use crate::sessions::history::History;
 use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Sighting, Store};
@@ -33,6 +35,7 @@ use crate::telemetry::logging::quoted;
 use crate::telemetry::metrics;
 use crate::throttle::{Admission, Tally, Throttle};
 use cache::{Cache, Key, Verified};
+use previous::Previous;
 use upgrade::Upgrade;
 pub use verdict::{Identity, Judgement, Outage, Refusal, Verdict};
 
@@ -72,6 +75,20 @@ pub struct Attempt {
     pub at: Timestamp,
 }
 
+/// What an [`Authenticator`] works with.
+#[derive(Debug)]
+pub struct Needs {
+    pub store: Arc<dyn Store>,
+    pub revocation: Arc<Revocation>,
+    pub cache: Cache,
+    pub pool: Arc<HashPool>,
+    pub throttle: Arc<Throttle>,
+    pub history: History,
+    pub live: watch::Receiver<Arc<Live>>,
+    /// What previous passwords are known again by.
+    pub fingerprint_key: Arc<FingerprintKey>,
+}
+
 #[derive(Debug)]
 pub struct Authenticator {
     store: Arc<dyn Store>,
@@ -81,6 +98,8 @@ pub struct Authenticator {
     throttle: Arc<Throttle>,
     history: History,
     live: watch::Receiver<Arc<Live>>,
+    previous: Previous,
+    fingerprint_key: Arc<FingerprintKey>,
     upgrades: Arc<Semaphore>,
     /// What the password of an unknown user is verified against.
     nobody: StoredHash,
@@ -88,18 +107,12 @@ pub struct Authenticator {
 
 impl Authenticator {
     #[must_use]
-    pub fn new(
-        store: Arc<dyn Store>,
-        revocation: Arc<Revocation>,
-        cache: Cache,
-        pool: Arc<HashPool>,
-        throttle: Arc<Throttle>,
-        history: History,
-        live: watch::Receiver<Arc<Live>>,
-    ) -> Self {
+    pub fn new(needs: Needs) -> Self {
+        let Needs { store, revocation, cache, pool, throttle, history, live, fingerprint_key } = needs;
         let nobody = password::dummy(pool.cost());
+        let previous = Previous::new(Arc::clone(&store), Arc::clone(&fingerprint_key));
         let (cache, upgrades) = (Arc::new(cache), Arc::new(Semaphore::new(UPGRADES)));
-        Self { store, revocation, cache, pool, throttle, history, live, upgrades, nobody }
+        Self { store, revocation, cache, pool, throttle, history, live, previous, fingerprint_key, upgrades, nobody }
     }
 
     /// Judges one attempt. The caller waits until `answer_at` before it answers: a refusal leaves at its time whatever its
@@ -123,6 +136,7 @@ impl Authenticator {
         let verdict = tokio::time::timeout_at(deadline.into(), self.judge(attempt, user.as_ref(), deadline))
             .await
             .unwrap_or_else(|_| Outage::TooSlow.into());
+        let verdict = self.excuse(attempt, user.as_ref(), verdict, deadline).await;
         let waits = matches!(verdict, Verdict::Refuse(_) | Verdict::TryLater(Outage::Hash(PoolError::Full)));
         let answer_at = if waits { refuse_at } else { attempt.arrived };
         self.conclude(attempt, user.as_ref(), verdict, answer_at)
@@ -156,6 +170,14 @@ impl Authenticator {
         Outage::Moving.into()
     }
 
+    /// Tells the previous password from one that is merely wrong.
+    async fn excuse(&self, attempt: &Attempt, user: Option<&Username>, verdict: Verdict, deadline: Instant) -> Verdict {
+        let (Verdict::Refuse(Refusal::Wrong), Some(user)) = (&verdict, user) else { return verdict };
+        let kept = self.live.borrow().previous_password_kept;
+        let excused = tokio::time::timeout_at(deadline.into(), self.previous.is_excused(user, attempt, kept)).await;
+        if excused.unwrap_or(false) { Refusal::Previous.into() } else { verdict }
+    }
+
     /// `None` when the account moved between the two readings.
     async fn judge_once(
         &self,
@@ -187,7 +209,7 @@ impl Authenticator {
         let verdict = self.permit(attempt, &verified.identity);
         self.cache.remember_right(key, verified);
         if let Verdict::Accept(identity) = &verdict {
-            self.upgrade(attempt, &identity.account, credential);
+            self.take_down(attempt, &identity.account, credential);
         }
         Ok(Some(verdict))
     }
@@ -287,17 +309,32 @@ impl Authenticator {
         Verdict::Accept(Box::new(identity.clone()))
     }
 
-    /// Replaces a hash weaker than the configured one, off the login's path.
-    fn upgrade(&self, attempt: &Attempt, account: &Account, credential: &Credential) {
-        if !password::needs_rehash(&attempt.password, &credential.hash, self.pool.cost()) {
+    /// Takes down what only the clear password tells, off the login's path: its fingerprint, and a hash in the place of
+    /// one weaker than the configured.
+    fn take_down(&self, attempt: &Attempt, account: &Account, credential: &Credential) {
+        let fingerprint = self.fingerprint_key.fingerprint(&account.username, &attempt.password);
+        let is_weak = password::needs_rehash(&attempt.password, &credential.hash, self.pool.cost());
+        if !is_weak && credential.known.current == Some(fingerprint) {
             return;
         }
         let Ok(permit) = Arc::clone(&self.upgrades).try_acquire_owned() else { return };
+        if !is_weak {
+            let (store, user) = (Arc::clone(&self.store), account.username.clone());
+            let (credential, generation) = (credential.name, credential.generation);
+            tokio::spawn(async move {
+                if let Err(error) = store.remember_fingerprint(&user, credential, generation, fingerprint).await {
+                    tracing::debug!(%user, %error, "fingerprint not taken down; the next login tries again");
+                }
+                drop(permit);
+            });
+            return;
+        }
         let (pool, revocation) = (Arc::clone(&self.pool), Arc::clone(&self.revocation));
         let upgrade = Upgrade {
             user: account.username.clone(),
             credential: credential.name,
             verified: credential.hash.clone(),
+            fingerprint,
             generation: account.generation,
             origin: attempt.origin,
             at: attempt.at,
@@ -325,7 +362,11 @@ impl Authenticator {
                     self.throttle.record_failure(attempt.purpose.tally(), origin, account, attempt.arrived);
                 }
                 tracing::info!(user = %quoted(&attempt.name), %origin, %service, session, reason = refusal.as_str(), "login refused");
-                (Some(LoginOutcome::Refused), None)
+                let outcome = match refusal {
+                    Refusal::Previous => LoginOutcome::PreviousPassword,
+                    _ => LoginOutcome::Refused,
+                };
+                (Some(outcome), None)
             }
             Verdict::TryLater(outage) => {
                 tracing::warn!(user = %quoted(&attempt.name), %origin, %service, session, %outage, "login put off");

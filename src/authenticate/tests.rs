@@ -7,7 +7,7 @@ use super::*;
 use crate::account::AccountType;
 use crate::config::Config;
 use crate::hash_pool;
-use crate::password::{Ceilings, Cost};
+use crate::password::{Ceilings, Cost, fingerprint};
 use crate::revocation::{Recorded, Sharing};
 use crate::sessions::history::history;
 use crate::store::testing::{Point, StagedStore};
@@ -44,8 +44,16 @@ impl House {
         let (_, live) = watch::channel(Arc::new(Config::embedded().live));
         let (history, _) = history(shared.clone());
         let cache = Cache::new(&Default::default(), [7; cache::KEY_LENGTH]);
-        let authenticator =
-            Authenticator::new(shared, revocation.clone(), cache, pool.clone(), throttle, history, live);
+        let authenticator = Authenticator::new(Needs {
+            store: shared,
+            revocation: revocation.clone(),
+            cache,
+            pool: pool.clone(),
+            throttle,
+            history,
+            live,
+            fingerprint_key: Arc::new(FingerprintKey::new([7; fingerprint::KEY_LENGTH])),
+        });
         let house = Self { store, revocation, authenticator: Arc::new(authenticator), pool };
         let domain = "example.org".parse().expect("a domain");
         house.commit(Change::AddDomain { domain, profile: "default".to_owned(), default_quota: None }).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gatepost_protocol::Secret;
 use jiff::Timestamp;
 
-use crate::account::{CredentialName, Generation, Origin, StoredHash, Username};
+use crate::account::{CredentialName, Fingerprint, Generation, Origin, StoredHash, Username};
 use crate::hash_pool::HashPool;
 use crate::revocation::Revocation;
 use crate::store::{Author, Change, CommitError, Conflict, Door};
@@ -19,6 +19,7 @@ pub(super) struct Upgrade {
     pub(super) user: Username,
     pub(super) credential: CredentialName,
     pub(super) verified: StoredHash,
+    pub(super) fingerprint: Fingerprint,
     pub(super) generation: Generation,
     pub(super) origin: Origin,
     pub(super) at: Timestamp,
@@ -44,7 +45,7 @@ impl Upgrade {
             credential: self.credential,
             verified: self.verified,
             upgraded,
-            fingerprint: None,
+            fingerprint: Some(self.fingerprint),
             generation: self.generation,
         };
         match revocation.commit(vec![change], &author, self.at).await {

@@ -26,12 +26,14 @@ pub struct Identity {
     pub generation: Generation,
 }
 
-/// Why not. All but [`Refusal::Wrong`] are told only to the right password.
+/// Why not. All but [`Refusal::Wrong`] and [`Refusal::Previous`] are told only to the right password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Wrong password or no such user: the two are never told apart.
     Wrong,
     Disabled,
+    /// The password that was replaced lately, from where it was used: as wrong as any, and not counted.
+    Previous,
     /// `allow_nets` does not allow the address.
     Network,
     /// The right password, but to be somebody else.
@@ -75,6 +77,7 @@ impl Refusal {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Wrong => "wrong-password",
+            Self::Previous => "previous-password",
             Self::Disabled => "disabled",
             Self::Network => "network",
             Self::Authorization => "authorization",

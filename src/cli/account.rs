@@ -268,7 +268,11 @@ impl Logins {
         let rows: Vec<_> = logins
             .into_iter()
             .map(|login| {
-                let outcome = if login.accepted { "accepted" } else { "refused" };
+                let outcome = match (login.accepted, login.previous_password) {
+                    (true, _) => "accepted",
+                    (false, true) => "refused: previous password",
+                    (false, false) => "refused",
+                };
                 [login.at, outcome.to_owned(), login.service, login.origin, login.credential.unwrap_or_default()]
             })
             .collect();

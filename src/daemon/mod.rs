@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::authenticate::Authenticator;
 use crate::authenticate::cache::{self, Cache};
+use crate::authenticate::{Authenticator, Needs};
 use crate::change_password::ChangePassword;
 use crate::config::{Config, ConfigError, Live};
 use crate::hash_pool::HashPool;
@@ -180,15 +180,16 @@ async fn build(
     let mut cache_key = [0; cache::KEY_LENGTH];
     getrandom::fill(&mut cache_key)
         .map_err(|error| StartError::System { doing: "draw the cache's key", cause: error.into() })?;
-    let authenticator = Arc::new(Authenticator::new(
-        Arc::clone(&store),
-        Arc::clone(&revocation),
-        Cache::new(&config.fixed.cache, cache_key),
-        Arc::clone(&pool),
+    let authenticator = Arc::new(Authenticator::new(Needs {
+        store: Arc::clone(&store),
+        revocation: Arc::clone(&revocation),
+        cache: Cache::new(&config.fixed.cache, cache_key),
+        pool: Arc::clone(&pool),
         throttle,
         history,
-        live.clone(),
-    ));
+        live: live.clone(),
+        fingerprint_key: Arc::clone(&fingerprint_key),
+    }));
     let change_password = ChangePassword::new(
         Arc::clone(&store),
         Arc::clone(&revocation),

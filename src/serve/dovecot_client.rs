@@ -243,7 +243,7 @@ fn attempt(login: Login, peer: &Peer) -> Attempt {
 
 fn refuse(name: String, refusal: &Refusal) -> Reply {
     let (code, reason) = match refusal {
-        Refusal::Wrong | Refusal::Network => (None, None),
+        Refusal::Wrong | Refusal::Previous | Refusal::Network => (None, None),
         Refusal::Disabled => (Some(FailCode::UserDisabled), Some("This mailbox is disabled.".to_owned())),
         Refusal::Authorization => (Some(FailCode::AuthzFail), None),
     };

@@ -162,7 +162,9 @@ async fn heard<'buffer>(
 /// As at a login, only the right password learns that its mailbox is disabled.
 fn refused(refusal: &Refusal) -> Answer {
     Answer::No(match refusal {
-        Refusal::Wrong | Refusal::Network | Refusal::Authorization => "The current password is wrong.".to_owned(),
+        Refusal::Wrong | Refusal::Previous | Refusal::Network | Refusal::Authorization => {
+            "The current password is wrong.".to_owned()
+        }
         Refusal::Disabled => "This mailbox is disabled.".to_owned(),
     })
 }

@@ -132,6 +132,8 @@ pub struct LoginEntry {
 pub enum LoginOutcome {
     Accepted,
     Refused,
+    /// Refused, with the password that was replaced lately: a device that has not heard of the new one.
+    PreviousPassword,
 }
 
 /// What the rest of gatepost may ask of a database.

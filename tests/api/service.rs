@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gatepost::authenticate::Authenticator;
 use gatepost::authenticate::cache::{self, Cache};
+use gatepost::authenticate::{Authenticator, Needs};
 use gatepost::change_password::ChangePassword;
 use gatepost::config::{Config, Live};
 use gatepost::hash_pool::{self, HashPool};
@@ -71,17 +71,17 @@ impl Service {
         tokio::spawn(entries.run(shutdown.clone()));
         let cache = Cache::new(&Default::default(), [7; cache::KEY_LENGTH]);
         let revocation = Arc::new(Revocation::new(shared.clone(), Sharing::Sole));
-        let authenticator = Authenticator::new(
-            shared.clone(),
-            revocation.clone(),
+        let fingerprint_key = Arc::new(FingerprintKey::new([7; KEY_LENGTH]));
+        let authenticator = Arc::new(Authenticator::new(Needs {
+            store: shared.clone(),
+            revocation: revocation.clone(),
             cache,
-            hash_pool.clone(),
+            pool: hash_pool.clone(),
             throttle,
             history,
-            live.clone(),
-        );
-        let authenticator = Arc::new(authenticator);
-        let fingerprint_key = Arc::new(FingerprintKey::new([7; KEY_LENGTH]));
+            live: live.clone(),
+            fingerprint_key: fingerprint_key.clone(),
+        }));
         let change_password = ChangePassword::new(
             shared.clone(),
             revocation.clone(),

@@ -68,6 +68,7 @@ fn outcome_text(outcome: LoginOutcome) -> &'static str {
     match outcome {
         LoginOutcome::Accepted => "accepted",
         LoginOutcome::Refused => "refused",
+        LoginOutcome::PreviousPassword => "previous-password",
     }
 }
 
@@ -75,6 +76,7 @@ fn outcome(row: &SqliteRow, column: &str) -> sqlx::Result<LoginOutcome> {
     match row.try_get(column)? {
         "accepted" => Ok(LoginOutcome::Accepted),
         "refused" => Ok(LoginOutcome::Refused),
+        "previous-password" => Ok(LoginOutcome::PreviousPassword),
         _ => Err(column::undecodable(column, "unknown outcome")),
     }
 }

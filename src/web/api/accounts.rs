@@ -70,6 +70,9 @@ pub(crate) struct AccountSet {
 pub(crate) struct LoginView {
     pub(crate) at: String,
     pub(crate) accepted: bool,
+    /// Refused, with the password that was replaced lately: a device that has not heard of the new one.
+    #[serde(default)]
+    pub(crate) previous_password: bool,
     /// `main`, or the number of an application password; `null` when none was right.
     pub(crate) credential: Option<String>,
     pub(crate) service: String,
@@ -162,6 +165,7 @@ impl From<LoginEntry> for LoginView {
         Self {
             at: entry.at.to_string(),
             accepted: entry.outcome == LoginOutcome::Accepted,
+            previous_password: entry.outcome == LoginOutcome::PreviousPassword,
             credential: entry.credential.map(|name| name.to_string()),
             service: entry.service,
             origin: entry.origin,

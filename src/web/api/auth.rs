@@ -90,7 +90,7 @@ pub(super) async fn authenticate(
 /// What a Dovecot client would hear, in the words of HTTP: only the right password learns that its mailbox is disabled.
 pub(super) fn refused(refusal: &Refusal) -> Problem {
     let (code, detail) = match refusal {
-        Refusal::Wrong | Refusal::Network | Refusal::Authorization => {
+        Refusal::Wrong | Refusal::Previous | Refusal::Network | Refusal::Authorization => {
             ("wrong-password", "there is no such user, or the password is wrong")
         }
         Refusal::Disabled => ("disabled", "this mailbox is disabled"),

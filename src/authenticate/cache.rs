@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use gatepost_protocol::Secret;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::Timestamp;
 use moka::sync::Cache as Table;
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -71,6 +72,14 @@ impl Verified {
     }
 }
 
+/// As of what a password was wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Wrong {
+    pub(super) grant: Grant,
+    /// When it was replaced, if it is the previous one.
+    pub(super) replaced: Option<Timestamp>,
+}
+
 /// Stands for one password of one user, given for one purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key([u8; 32]);
@@ -79,8 +88,7 @@ pub(super) struct Key([u8; 32]);
 pub struct Cache {
     key: Zeroizing<[u8; KEY_LENGTH]>,
     right: Table<Key, Arc<Verified>>,
-    /// With what the account was when they were wrong.
-    wrong: Table<Key, Arc<Grant>>,
+    wrong: Table<Key, Arc<Wrong>>,
 }
 
 impl Cache {
@@ -113,7 +121,7 @@ impl Cache {
         self.right.get(key)
     }
 
-    pub(super) fn wrong(&self, key: &Key) -> Option<Arc<Grant>> {
+    pub(super) fn wrong(&self, key: &Key) -> Option<Arc<Wrong>> {
         self.wrong.get(key)
     }
 
@@ -123,8 +131,8 @@ impl Cache {
         verified
     }
 
-    pub(super) fn remember_wrong(&self, key: Key, grant: Grant) {
-        self.wrong.insert(key, Arc::new(grant));
+    pub(super) fn remember_wrong(&self, key: Key, wrong: Wrong) {
+        self.wrong.insert(key, Arc::new(wrong));
     }
 
     /// Drops what is remembered of these users, or of all if none is named. How many entries that were, right and wrong,
@@ -134,7 +142,7 @@ impl Cache {
         let right: Vec<Key> =
             self.right.iter().filter(|(_, verified)| concerned(&verified.grant.user)).map(|(key, _)| *key).collect();
         let wrong: Vec<Key> =
-            self.wrong.iter().filter(|(_, grant)| concerned(&grant.user)).map(|(key, _)| *key).collect();
+            self.wrong.iter().filter(|(_, wrong)| concerned(&wrong.grant.user)).map(|(key, _)| *key).collect();
         right.iter().for_each(|key| self.right.invalidate(key));
         wrong.iter().for_each(|key| self.wrong.invalidate(key));
         u64::try_from(right.len() + wrong.len()).unwrap_or(u64::MAX)
@@ -160,15 +168,16 @@ mod tests {
         name.parse().expect("a valid name")
     }
 
-    fn grant(name: &str) -> Grant {
-        Grant {
+    fn wrong(name: &str) -> Wrong {
+        let grant = Grant {
             user: user(name),
             generation: Generation(1),
             application: None,
             changed: RowNumber(1),
             domain_changed: RowNumber(1),
             position: Position::default(),
-        }
+        };
+        Wrong { grant, replaced: None }
     }
 
     fn cache(settings: Settings) -> Cache {
@@ -200,7 +209,7 @@ mod tests {
     #[test]
     fn a_flush_drops_what_it_names_and_says_how_much() {
         let cache = cache(Settings::default());
-        let remember = |name: &str, password: &str| cache.remember_wrong(key(&cache, name, password), grant(name));
+        let remember = |name: &str, password: &str| cache.remember_wrong(key(&cache, name, password), wrong(name));
         for (name, password) in [("ann@example.org", "a"), ("ann@example.org", "b"), ("bob@example.org", "a")] {
             remember(name, password);
         }
@@ -217,7 +226,7 @@ mod tests {
             let cache = cache(Settings { entries, ..Settings::default() });
             for number in 0..1_000 {
                 let name = format!("user{number}@example.org");
-                cache.remember_wrong(key(&cache, &name, "a"), grant(&name));
+                cache.remember_wrong(key(&cache, &name, "a"), wrong(&name));
             }
             cache.wrong.run_pending_tasks();
             assert!(cache.wrong.iter().count() <= entries as usize, "{entries}");
@@ -227,7 +236,7 @@ mod tests {
     #[test]
     fn a_cache_shows_nothing_it_holds() {
         let cache = cache(Settings::default());
-        cache.remember_wrong(key(&cache, "ann@example.org", "Gate-post-8"), grant("ann@example.org"));
+        cache.remember_wrong(key(&cache, "ann@example.org", "Gate-post-8"), wrong("ann@example.org"));
         let shown = format!("{cache:?}");
         assert!(!shown.contains("ann") && !shown.contains('7'), "{shown}");
     }

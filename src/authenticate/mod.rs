@@ -34,7 +34,7 @@ use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Sighting, Store};
 use crate::telemetry::logging::quoted;
 use crate::telemetry::metrics;
 use crate::throttle::{Admission, Tally, Throttle};
-use cache::{Cache, Key, Verified};
+use cache::{Cache, Key, Verified, Wrong};
 use previous::Previous;
 use upgrade::Upgrade;
 pub use verdict::{Identity, Judgement, Outage, Refusal, Verdict};
@@ -136,7 +136,6 @@ impl Authenticator {
         let verdict = tokio::time::timeout_at(deadline.into(), self.judge(attempt, user.as_ref(), deadline))
             .await
             .unwrap_or_else(|_| Outage::TooSlow.into());
-        let verdict = self.excuse(attempt, user.as_ref(), verdict, deadline).await;
         let waits = matches!(verdict, Verdict::Refuse(_) | Verdict::TryLater(Outage::Hash(PoolError::Full)));
         let answer_at = if waits { refuse_at } else { attempt.arrived };
         self.conclude(attempt, user.as_ref(), verdict, answer_at)
@@ -170,14 +169,6 @@ impl Authenticator {
         Outage::Moving.into()
     }
 
-    /// Tells the previous password from one that is merely wrong.
-    async fn excuse(&self, attempt: &Attempt, user: Option<&Username>, verdict: Verdict, deadline: Instant) -> Verdict {
-        let (Verdict::Refuse(Refusal::Wrong), Some(user)) = (&verdict, user) else { return verdict };
-        let kept = self.live.borrow().previous_password_kept;
-        let excused = tokio::time::timeout_at(deadline.into(), self.previous.is_excused(user, attempt, kept)).await;
-        if excused.unwrap_or(false) { Refusal::Previous.into() } else { verdict }
-    }
-
     /// `None` when the account moved between the two readings.
     async fn judge_once(
         &self,
@@ -199,8 +190,11 @@ impl Authenticator {
         let Some((record, credential)) = record.as_ref().zip(credential) else {
             let grant = Grant::of(user.clone(), record.as_ref(), position);
             let unmoved = self.is_unmoved(&grant, true).await?;
-            self.cache.remember_wrong(key, grant);
-            return Ok(unmoved.then(|| Refusal::Wrong.into()));
+            let replaced = record.as_ref().and_then(|record| self.previous.replaced(record, &attempt.password));
+            let wrong = Wrong { grant, replaced };
+            let refusal = self.refuse(attempt, &wrong).await;
+            self.cache.remember_wrong(key, wrong);
+            return Ok(unmoved.then(|| refusal.into()));
         };
         let verified = Verified::new(record, credential, position);
         if !self.is_unmoved(&verified.grant, false).await? {
@@ -223,14 +217,22 @@ impl Authenticator {
             metrics::cache(if holds { "right" } else { "none" });
             return Ok(holds.then_some(verdict));
         }
-        if let Some(grant) = self.cache.wrong(key)
-            && self.is_unmoved(&grant, true).await?
+        if let Some(wrong) = self.cache.wrong(key)
+            && self.is_unmoved(&wrong.grant, true).await?
         {
             metrics::cache("wrong");
-            return Ok(Some(Refusal::Wrong.into()));
+            return Ok(Some(self.refuse(attempt, &wrong).await.into()));
         }
         metrics::cache("none");
         Ok(None)
+    }
+
+    /// Tells the previous password from one that is merely wrong.
+    async fn refuse(&self, attempt: &Attempt, wrong: &Wrong) -> Refusal {
+        let Some(replaced) = wrong.replaced else { return Refusal::Wrong };
+        let kept = self.live.borrow().previous_password_kept;
+        let excused = self.previous.is_excused(&wrong.grant.user, replaced, attempt, kept).await;
+        if excused { Refusal::Previous } else { Refusal::Wrong }
     }
 
     /// A remembered password as of now. While its generation is the account's it is right, whatever else has changed.

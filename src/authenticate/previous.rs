@@ -11,12 +11,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_protocol::Secret;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Attempt;
 use crate::account::{CredentialName, Network, Origin, Username};
 use crate::password::fingerprint::FingerprintKey;
-use crate::store::{Client, Store, StoreError};
+use crate::store::{Client, LoginRecord, Store};
 
 #[derive(Debug)]
 pub(super) struct Previous {
@@ -29,26 +30,33 @@ impl Previous {
         Self { store, key }
     }
 
-    /// Whether a wrong password is the one that was replaced at most `kept` ago, and comes from where that was used.
-    pub(super) async fn is_excused(&self, user: &Username, attempt: &Attempt, kept: Duration) -> bool {
-        self.look(user, attempt, kept).await.unwrap_or_else(|error| {
-            tracing::debug!(%user, %error, "not known whether this was the previous password");
-            false
-        })
+    /// When a password that is wrong now was replaced, if it is the previous one.
+    pub(super) fn replaced(&self, record: &LoginRecord, password: &Secret) -> Option<Timestamp> {
+        let main = record.credentials.iter().find(|credential| credential.name == CredentialName::Main)?;
+        let replaced = main.known.previous.as_ref()?;
+        let is_previous = self.key.fingerprint(&record.account.username, password) == replaced.fingerprint;
+        is_previous.then_some(replaced.at)
     }
 
-    async fn look(&self, user: &Username, attempt: &Attempt, kept: Duration) -> Result<bool, StoreError> {
-        let Some(record) = self.store.login_record(user).await? else { return Ok(false) };
-        let main = record.credentials.iter().find(|credential| credential.name == CredentialName::Main);
-        let Some(replaced) = main.and_then(|main| main.known.previous.as_ref()) else { return Ok(false) };
-        if is_over(replaced.at, kept, attempt.at)
-            || self.key.fingerprint(user, &attempt.password) != replaced.fingerprint
-        {
-            return Ok(false);
+    /// Whether the previous password was replaced at most `kept` ago, and is tried from where it was used.
+    pub(super) async fn is_excused(
+        &self,
+        user: &Username,
+        replaced: Timestamp,
+        attempt: &Attempt,
+        kept: Duration,
+    ) -> bool {
+        if is_over(replaced, kept, attempt.at) {
+            return false;
         }
         let network = Network::of(attempt.origin);
-        let clients = self.store.clients(user).await?;
-        Ok(clients.iter().any(|client| used_from(client, network, replaced.at)))
+        match self.store.clients(user).await {
+            Ok(clients) => clients.iter().any(|client| used_from(client, network, replaced)),
+            Err(error) => {
+                tracing::debug!(%user, %error, "not known from where the previous password was used");
+                false
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Client, Failure, output};
-use crate::store::{Step, StepKind, StepState};
+use crate::store::{EVERYONE, Step, StepKind, StepState};
 use crate::web::Receipt;
 
 #[derive(Debug, Args)]
@@ -20,9 +20,9 @@ impl Show {
         if self.json {
             return output::json(&receipt);
         }
-        let whom = if receipt.user == "*" { "everyone" } else { &receipt.user };
+        let of_whom = if receipt.user == EVERYONE { String::new() } else { format!(" of {}", receipt.user) };
         let state = if receipt.complete { "complete" } else { "not complete yet" };
-        output::line(&format!("{} of {whom} at {}: {state}", receipt.reason, receipt.at))?;
+        output::line(&format!("{}{of_whom} at {}: {state}", receipt.reason, receipt.at))?;
         receipt.steps.iter().try_for_each(|step| output::line(&format!("  {}", sentence(step))))
     }
 }
@@ -61,7 +61,7 @@ fn sentence(step: &Step) -> String {
         StepState::Pending => format!("pending: {what}"),
         StepState::Failed => format!("failed: {what}"),
     };
-    if let (StepState::Done, Some(ms)) = (step.state, step.ms) {
+    if let (StepState::Done, Some(ms), true) = (step.state, step.ms, step.what != StepKind::Stored) {
         sentence.push_str(&format!(" after {ms} ms"));
     }
     if let Some(note) = &step.note {
@@ -93,7 +93,7 @@ mod tests {
         use StepKind::{CacheFlush, Counter, Kick, Stored};
         use StepState::{Done, Failed, Pending};
         for (step, expected) in [
-            (step(Stored, Done, None, None, None), "stored"),
+            (step(Stored, Done, None, Some(0), None), "stored"),
             (step(Counter, Done, None, Some(2), None), "counter raised at imap1 after 2 ms"),
             (step(Counter, Pending, None, None, Some("no answer")), "pending: the counter at imap1 (no answer)"),
             (step(Kick, Done, Some(3), Some(40), None), "3 sessions ended at imap1 after 40 ms"),

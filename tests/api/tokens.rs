@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use gatepost::listen::Peer;
-use gatepost::store::{LogStore as _, RowNumber};
+use gatepost::store::{DeliveryStore as _, LogStore as _, RowNumber};
 use gatepost::web::Surface;
 use serde_json::{Value, json};
 
@@ -132,6 +132,23 @@ async fn a_webmail_reads_the_receipts_of_what_its_users_changed_and_no_others() 
         let path = format!("/receipts/{}", change["receipt"]["id"]);
         assert_eq!(desk.call(Some(&admin), "GET", &path, Value::Null).await.0, status, "{}", change["receipt"]);
     }
+}
+
+/// Why something is pending names places of ours.
+#[tokio::test]
+async fn why_a_step_is_pending_is_told_to_admins_alone() {
+    let desk = Desk::with_ann().await;
+    let webmail = desk.token("webmail", &[]).await;
+    let (_, changed) = desk.change(None, PASSWORD, NEW_PASSWORD, None).await;
+    let number = RowNumber(changed["receipt"]["id"].as_u64().expect("a number"));
+    let mut delivery = desk.service.store.delivery(number).await.expect("a store").expect("a delivery");
+    delivery.steps.iter_mut().for_each(|step| step.note = Some("10.0.0.1 refuses".to_owned()));
+    desk.service.store.settle(&[delivery]).await.expect("a store");
+    let path = format!("/receipts/{}", number.0);
+    let (_, receipt) = desk.call(Some(&webmail), "GET", &path, Value::Null).await;
+    assert_eq!(receipt["steps"][0]["note"], Value::Null, "{receipt}");
+    let receipt = desk.must("GET", &path, Value::Null).await;
+    assert_eq!(receipt["steps"][0]["note"], json!("10.0.0.1 refuses"));
 }
 
 #[tokio::test]

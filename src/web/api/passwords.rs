@@ -17,7 +17,7 @@ use super::receipts::Receipt;
 use super::{auth, moment};
 use crate::account::{Origin, StoredHash};
 use crate::authenticate::{Attempt, Purpose};
-use crate::change_password::{self, NewPassword, NotChanged};
+use crate::change_password::{NewPassword, NotChanged};
 use crate::store::{Delivery, Door, Role};
 use crate::web::WebState;
 use crate::web::guard::{Caller, OfAccount};
@@ -75,12 +75,6 @@ impl From<Delivery> for Ended {
     }
 }
 
-impl From<change_password::PasswordSet> for PasswordSet {
-    fn from(set: change_password::PasswordSet) -> Self {
-        Self { password: set.generated.map(told), generation: set.generation.0, receipt: set.receipt.into() }
-    }
-}
-
 /// Sets the main password of whoever knows the current one.
 #[utoipa::path(
     post, path = "/password", tag = "passwords", request_body = ChangeBody,
@@ -112,7 +106,11 @@ pub(super) async fn change_password(
     let answer = state.change_password.change(&current, body.new.into_secret(), Door::Api, deadline).await;
     sleep_until(answer.answer_at.into()).await;
     match answer.outcome {
-        Ok(set) => Ok(Json(set.into())),
+        Ok(set) => Ok(Json(PasswordSet {
+            password: None,
+            generation: set.generation.0,
+            receipt: Receipt::told_to(&caller, set.receipt),
+        })),
         Err(NotChanged::Current(refusal)) => Err(auth::refused(&refusal)),
         Err(NotChanged::Unverified(outage)) => Err(auth::put_off(&outage)),
         Err(NotChanged::NotDone(not_done)) => Err(not_done.into()),
@@ -150,7 +148,12 @@ pub(super) async fn reset_password(
     Body(body): Body<PasswordBody>,
 ) -> Result<Json<PasswordSet>, Problem> {
     let password = new_password(("new", body.new), body.hash, body.generate)?;
-    Ok(Json(state.change_password.reset(&user, password, &author, moment()).await?.into()))
+    let set = state.change_password.reset(&user, password, &author, moment()).await?;
+    Ok(Json(PasswordSet {
+        password: set.generated.map(told),
+        generation: set.generation.0,
+        receipt: set.receipt.into(),
+    }))
 }
 
 /// Ends whatever was granted to the user: sessions, remembered logins, logins on their way.

@@ -55,8 +55,13 @@ impl Connection {
     #[must_use]
     pub fn greeted(mut self, minor: u32) -> Self {
         self.send(hello(minor));
-        while self.line() != "DONE" {}
-        self
+        loop {
+            let line = self.line();
+            assert!(!line.is_empty(), "closed before the end of the greeting");
+            if line == "DONE" {
+                return self;
+            }
+        }
     }
 
     fn over(socket: OwnedFd) -> Self {

@@ -136,8 +136,8 @@ impl Books {
         told
     }
 
-    pub(crate) fn log_in(&self, account: usize, password: Password, ask: impl FnOnce() -> String) -> Heard {
-        self.recorder.login(account, password, || heard(account, &ask()))
+    pub(crate) fn log_in(&self, account: usize, password: Password, ask: impl FnOnce() -> Heard) -> Heard {
+        self.recorder.login(account, password, ask)
     }
 
     /// After the crowd has gone: tries everything that may be right, so that what is lost is missed, and takes down
@@ -148,7 +148,7 @@ impl Books {
             let mut client = Connection::to_auth(auth_socket, 2);
             let heard = self.log_in(account, password, || {
                 client.send(auth(1, "", &name(account), &password.text()));
-                client.line()
+                heard(account, &client.line())
             });
             assert_ne!(heard, Heard::NotNow, "nothing is wrong any more");
             heard == Heard::Accepted
@@ -185,6 +185,17 @@ impl Books {
         assert!(!timed_out.timed_out(), "{} of {changes} changes in {:?}", *now + changes - enough, begun.elapsed());
     }
 
+    /// Those of all changes that were acknowledged.
+    pub(crate) fn receipts(&self) -> Vec<u64> {
+        let receipt = |operation: &Operation| match operation.what {
+            What::Change { told: Told::Acknowledged { generation }, .. } => {
+                Some(generation).filter(|number| *number > 0)
+            }
+            _ => None,
+        };
+        self.recorder.history().iter().filter_map(receipt).collect()
+    }
+
     /// Fails with every fault that there is, and what was done with that password.
     pub(crate) fn assert_nothing_untrue(&self, when: &str) -> Tally {
         let history = self.recorder.history();
@@ -201,8 +212,13 @@ impl Books {
 
 impl Tally {
     pub(crate) fn of(history: &[Operation]) -> Self {
+        Self::between(history, (Duration::ZERO, Duration::MAX))
+    }
+
+    /// Of what was asked from one time to the other.
+    pub(crate) fn between(history: &[Operation], (from, to): (Duration, Duration)) -> Self {
         let mut tally = Self::default();
-        for operation in history {
+        for operation in history.iter().filter(|operation| from <= operation.began && operation.began < to) {
             *match operation.what {
                 What::Login { heard: Heard::Accepted, .. } => &mut tally.accepted,
                 What::Login { heard: Heard::Refused, .. } => &mut tally.refused,
@@ -233,7 +249,7 @@ fn around(history: &[Operation], fault: &Fault) -> String {
 }
 
 /// What an auth client hears; a lost connection is not now.
-fn heard(account: usize, line: &str) -> Heard {
+pub(crate) fn heard(account: usize, line: &str) -> Heard {
     let mut fields = line.split('\t');
     match (fields.next(), fields.nth(1)) {
         (Some("OK"), Some(user)) if user == format!("user={}", name(account)) => Heard::Accepted,

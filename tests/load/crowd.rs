@@ -7,18 +7,22 @@ use std::thread;
 
 use gatepost_harness::api::Api;
 use gatepost_harness::checker::{Heard, Password};
+use gatepost_harness::client::plain;
+use gatepost_harness::dovecot::Dovecot;
 use gatepost_harness::gatepost::Gatepost;
 use gatepost_harness::joined;
-use gatepost_harness::raw::{Connection, auth};
+use gatepost_harness::raw::{Connection, auth, hello};
 
-use crate::books::{Books, name};
+use crate::books::{Books, heard, name};
 
 /// Settings under which a crowd is not throttled: all its clients come from this host.
 pub(crate) const SETTINGS: &str = "failures = 1000000000\ntrusted_networks = [\"127.0.0.0/8\"]\n";
 
 /// Where a crowd comes in. The sockets outlive the daemon, so it may be killed meanwhile.
 #[derive(Clone, Debug)]
-pub(crate) struct Entrances {
+pub(crate) struct Entrances<'a> {
+    /// Through whose IMAP some of them log in.
+    dovecot: Option<&'a Dovecot>,
     auth: PathBuf,
     login: PathBuf,
     public: Api,
@@ -26,10 +30,11 @@ pub(crate) struct Entrances {
     admin: Api,
 }
 
-impl Entrances {
+impl<'a> Entrances<'a> {
     pub(crate) fn of(gatepost: &Gatepost) -> Self {
         let path = |name| gatepost.path_of(name).to_owned();
         Self {
+            dovecot: None,
             auth: path("auth"),
             login: path("login"),
             public: Api::public(gatepost),
@@ -37,10 +42,14 @@ impl Entrances {
             admin: Api::admin(gatepost),
         }
     }
+
+    pub(crate) fn and_imap_of(self, dovecot: &'a Dovecot) -> Self {
+        Self { dovecot: Some(dovecot), ..self }
+    }
 }
 
 /// Runs so many clients until `meanwhile` has ended.
-pub(crate) fn run<T>(clients: usize, entrances: &Entrances, books: &Books, meanwhile: impl FnOnce() -> T) -> T {
+pub(crate) fn run<T>(clients: usize, entrances: &Entrances<'_>, books: &Books, meanwhile: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let crowd: Vec<_> = (0..clients)
@@ -68,8 +77,9 @@ impl Drop for Tell<'_> {
 }
 
 struct Client<'a> {
-    entrances: &'a Entrances,
+    entrances: &'a Entrances<'a>,
     socket: &'a Path,
+    dovecot: Option<&'a Dovecot>,
     connection: Option<Connection>,
     request: u32,
     books: &'a Books,
@@ -77,10 +87,11 @@ struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    fn new(number: usize, entrances: &'a Entrances, books: &'a Books) -> Self {
+    fn new(number: usize, entrances: &'a Entrances<'a>, books: &'a Books) -> Self {
         Self {
             entrances,
             socket: if number.is_multiple_of(2) { &entrances.auth } else { &entrances.login },
+            dovecot: entrances.dovecot.filter(|_| number.is_multiple_of(4)),
             connection: None,
             request: 0,
             books,
@@ -114,16 +125,46 @@ impl<'a> Client<'a> {
     }
 
     fn log_in(&mut self, account: usize, password: Password) {
-        let path = self.socket;
-        let connection = self.connection.get_or_insert_with(|| Connection::to_auth(path, 2));
+        if let Some(dovecot) = self.dovecot {
+            self.books.log_in(account, password, || log_in_by_imap(dovecot, &name(account), &password.text()));
+            return;
+        }
         self.request += 1;
-        let request = self.request;
+        let login = auth(self.request, "\trip=127.0.0.1", &name(account), &password.text());
+        let (socket, connection) = (self.socket, &mut self.connection);
         let heard = self.books.log_in(account, password, || {
-            connection.send(auth(request, "\trip=127.0.0.1", &name(account), &password.text()));
-            connection.line()
+            let line = match connection {
+                Some(connection) => {
+                    connection.send(login);
+                    connection.line()
+                }
+                None => {
+                    let connection = connection.insert(Connection::to(socket));
+                    connection.send(hello(2) + &login);
+                    connection.line_after("DONE")
+                }
+            };
+            heard(account, &line)
         });
         if heard == Heard::NotNow {
             self.connection = None;
+        }
+    }
+}
+
+/// A session that is ended before it has begun to answer is none: not now.
+fn log_in_by_imap(dovecot: &Dovecot, user: &str, password: &str) -> Heard {
+    let mut client = Connection::to_address(dovecot.addresses.imap);
+    client.send(format!("a AUTHENTICATE PLAIN {}\r\n", plain(user, password)));
+    loop {
+        let line = client.line();
+        match line.split_once(' ') {
+            Some(("a", "NO [AUTHENTICATIONFAILED] Authentication failed.\r")) => return Heard::Refused,
+            Some(("a", told)) if told.starts_with("OK ") => return Heard::Accepted,
+            Some(("a", told)) if told.starts_with("NO [UNAVAILABLE] ") => return Heard::NotNow,
+            None => return Heard::NotNow,
+            Some(("a", _)) => panic!("a login to {user} heard {line:?}"),
+            Some(_) => {}
         }
     }
 }

@@ -6,5 +6,7 @@
 
 mod books;
 mod crowd;
+mod faults;
 mod kills;
+mod settled;
 mod together;

@@ -4,9 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+
 use super::raw;
 use super::values::{Password, Period};
-use crate::revocation::redis::{Address, Login, Place, Settings};
+use crate::revocation::redis::{Address, Login, Place, Settings, Tls};
 
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
@@ -40,9 +43,11 @@ pub(super) fn resolve(written: &raw::Redis, complaints: &mut Complaints) -> Opti
         written.password_file.as_deref().map(|file| ("password_file", file)),
         complaints,
     );
+    let tls = tls(written, complaints);
     Some(Settings {
         place: place?,
         login,
+        tls,
         database: written.database,
         prefix: written.prefix.clone(),
         connect_timeout: written.connect_timeout.0,
@@ -104,7 +109,7 @@ fn addresses(key: &'static str, written: &[String], port: u16, complaints: &mut 
 /// `HOST`, `HOST:PORT`, `[::1]:PORT`, or the path of a socket file.
 fn address(text: &str, default_port: u16) -> Result<Address, &'static str> {
     if text.contains("://") {
-        return Err("is a URL; write HOST:PORT, or the path of a socket (there is no TLS in this version)");
+        return Err("is a URL; write HOST:PORT (and set `tls` for rediss://), or the path of a socket");
     }
     if text.starts_with('/') {
         return Ok(Address::Unix(text.into()));
@@ -122,6 +127,30 @@ fn address(text: &str, default_port: u16) -> Result<Address, &'static str> {
         return Err(malformed);
     }
     Ok(Address::Tcp { host: host.to_owned(), port })
+}
+
+fn tls(written: &raw::Redis, complaints: &mut Complaints) -> Option<Tls> {
+    let authorities = written.ca_file.as_deref().and_then(|file| match authorities_of(file) {
+        Ok(certificates) => Some(certificates),
+        Err(problem) => {
+            complaints.push(("ca_file", problem));
+            None
+        }
+    });
+    if written.ca_file.is_some() && !written.tls {
+        complaints.push(("ca_file", "is of no use without `tls = true`".to_owned()));
+    }
+    written.tls.then_some(Tls { authorities })
+}
+
+fn authorities_of(file: &Path) -> Result<Vec<u8>, String> {
+    let pem = fs::read(file)
+        .map_err(|error| format!("cannot read {}: {error}; let the daemon's user read it", file.display()))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(pem),
+        _ => Err(format!("{} holds no certificate in PEM", file.display())),
+    }
 }
 
 /// How to log in, of settings with their keys.

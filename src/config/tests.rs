@@ -229,7 +229,7 @@ fn every_mistake_names_its_line_its_key_and_the_remedy() {
         ("[throttle]\ntrusted_networks = ['x']", "2: throttle.trusted_networks: invalid"),
         (
             "[redis]\naddresses = ['redis://x']",
-            "2: redis.addresses: \"redis://x\" is a URL; write HOST:PORT, or the path",
+            "2: redis.addresses: \"redis://x\" is a URL; write HOST:PORT (and set `tls` ",
         ),
         ("[redis]\nsentinels = ['a b']\nmaster = 'm'", "2: redis.sentinels: \"a b\" is no address; write HOST:PORT, ["),
         ("[redis]\nsentinels = ['a']", "2: redis.sentinels: needs `master`, the name by which they know it"),
@@ -247,6 +247,11 @@ fn every_mistake_names_its_line_its_key_and_the_remedy() {
             "[redis]\naddresses = ['a']\npassword_file = '/nonexistent/p'",
             "3: redis.password_file: cannot read /nonexistent/p: No such file or directory",
         ),
+        (
+            "[redis]\naddresses = ['a']\ntls = true\nca_file = '/nonexistent/p'",
+            "4: redis.ca_file: cannot read /nonexistent/p: No such file or directory",
+        ),
+        ("[redis]\ntls = true\nca_file = '/dev/null'", "3: redis.ca_file: /dev/null holds no certificate in PEM"),
         ("[redis]\nprefix = ''", "2: redis.prefix: must be 1 to 64 visible ASCII characters"),
         ("[redis]\nprefix = 'a b'", "2: redis.prefix: must be 1 to 64 visible ASCII characters"),
         ("[redis]\ndatabase = -1", "2: redis.database: invalid value: integer `-1`, expected u32"),

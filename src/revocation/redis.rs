@@ -22,7 +22,7 @@
 //! Trusts: Redis to be no louder than a message at a time. A number in it that cannot be one of ours is replaced, a
 //!         message that cannot be read is skipped, and no message can do more than make us look.
 //! Fails:  with [`CounterError`], which always means "not now" and comes within twice the response timeout.
-//! Limits: no TLS. The client library keeps a copy of the password that is not wiped.
+//! Limits: the client library keeps a copy of the password that is not wiped. No client certificates.
 
 mod inbox;
 mod keeper;
@@ -58,6 +58,8 @@ const BATCH: usize = 64;
 pub struct Settings {
     pub place: Place,
     pub login: Login,
+    /// For every address that is no socket file, those of Sentinels too.
+    pub tls: Option<Tls>,
     pub database: u32,
     /// Comes before every key and channel.
     pub prefix: String,
@@ -93,6 +95,13 @@ impl fmt::Display for Address {
             Self::Unix(path) => path.display().fmt(formatter),
         }
     }
+}
+
+/// TLS: the certificate must be for the name or number that the address has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificates of whoever may have issued it, in PEM; without, those that this host trusts.
+    pub authorities: Option<Vec<u8>>,
 }
 
 /// How to log in; neither is needed where Redis asks for nothing.

@@ -38,6 +38,15 @@ impl Redis {
         redis
     }
 
+    /// Beside everything else, speaks TLS at the address that comes with it.
+    pub fn start_with_tls(certificate: &Certificate) -> (Self, SocketAddr) {
+        let [address] = free_addresses();
+        let (port, file, key) = (address.port().to_string(), certificate.file(), certificate.key());
+        let [file, key] = [file, key].map(|path| path.display().to_string());
+        let certificate = ["--tls-cert-file", &file, "--tls-key-file", &key, "--tls-ca-cert-file", &file];
+        (Self::start_with(&[&["--tls-port", &port, "--tls-auth-clients", "no"], &certificate[..]].concat()), address)
+    }
+
     /// One that copies `self`, and has.
     pub fn start_replica(&self) -> Self {
         let replica = Self::start();
@@ -269,5 +278,39 @@ impl Sentinel {
         let output = Command::new("redis-cli").args(["-p", &port, "-e"]).args(command).output();
         let output = output.expect("cannot run redis-cli");
         output.status.success().then(|| String::from_utf8(output.stdout).expect("text"))
+    }
+}
+
+/// What is left out, openssl would make a certificate for an authority, and no server may show one.
+const CERTIFICATE: &str = "[req]\ndistinguished_name = name\nx509_extensions = server\n[name]\n\
+                           [server]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1\n";
+
+/// A server certificate for 127.0.0.1, and the authority that issued it: itself.
+#[derive(Debug)]
+pub struct Certificate {
+    directory: TempDir,
+}
+
+impl Certificate {
+    pub fn make() -> Self {
+        let certificate = Self { directory: short_directory() };
+        let settings = certificate.directory.path().join("openssl.cnf");
+        fs::write(&settings, CERTIFICATE).expect("cannot write the certificate's settings");
+        let mut command = Command::new("openssl");
+        command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
+        command.args(["-subj", "/CN=redis", "-config"]).arg(settings);
+        command.arg("-keyout").arg(certificate.key()).arg("-out").arg(certificate.file());
+        let output = command.output().expect("cannot run openssl");
+        assert!(output.status.success(), "openssl said {output:?}");
+        certificate
+    }
+
+    /// In PEM.
+    pub fn file(&self) -> PathBuf {
+        self.directory.path().join("certificate.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.directory.path().join("key.pem")
     }
 }

@@ -8,3 +8,4 @@ mod failover;
 mod faults;
 mod mirror;
 mod node;
+mod tls;

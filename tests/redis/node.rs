@@ -79,6 +79,7 @@ pub(crate) fn settings(redis: &Redis) -> Settings {
     Settings {
         place: Place::Servers(vec![Address::Unix(redis.socket())]),
         login: Login::default(),
+        tls: None,
         database: 0,
         prefix: "gatepost".to_owned(),
         connect_timeout: GENEROUS,

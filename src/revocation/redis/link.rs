@@ -6,13 +6,13 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::io::tcp::TcpSettings;
 use ::redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError,
-    Script, Value, cmd,
+    Script, TlsCertificates, Value, cmd,
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::inbox::Inbox;
-use super::{Address, CounterError, Login, Raised, Revoked, Settings, message};
+use super::{Address, CounterError, Login, Raised, Revoked, Settings, Tls, message};
 use crate::account::Generation;
 
 static RAISE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("raise.lua")));
@@ -28,7 +28,9 @@ const TEXT_LIMIT: usize = 200;
 pub(super) enum OpenError {
     #[error("no server is named; set `[redis] addresses` or `sentinels`")]
     NoAddress,
-    #[error("cannot reach {address}: {cause}; start Redis there, or correct `[redis] addresses` or `sentinels`")]
+    #[error(
+        "cannot reach {address}: {cause}; start Redis there, or correct `addresses`, `sentinels` or `tls` of [redis]"
+    )]
     Unreachable { address: Address, cause: String },
     #[error("{address} did not greet us within `[redis] connect_timeout`; it hangs, or is too far away")]
     Late { address: Address },
@@ -97,7 +99,8 @@ impl Link {
             Ok::<(), ()>(())
         });
         let greeting = async {
-            let connection = connect(address, &settings.login, settings.database, config).await?;
+            let connection =
+                connect(address, &settings.login, settings.database, settings.tls.as_ref(), config).await?;
             let mut link = Self { connection, address: address.clone(), sentinel: None, fate };
             let ready = async {
                 RAISE.load_async(&mut link.connection).await?;
@@ -209,11 +212,16 @@ pub(super) async fn connect(
     address: &Address,
     login: &Login,
     database: u32,
+    tls: Option<&Tls>,
     config: AsyncConnectionConfig,
 ) -> Result<MultiplexedConnection, OpenError> {
-    let server = match address {
-        Address::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
-        Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
+    let (server, tls) = match (address, tls) {
+        (Address::Unix(path), _) => (ConnectionAddr::Unix(path.clone()), None),
+        (Address::Tcp { host, port }, None) => (ConnectionAddr::Tcp(host.clone(), *port), None),
+        (Address::Tcp { host, port }, Some(tls)) => {
+            let (host, port) = (host.clone(), *port);
+            (ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }, Some(tls))
+        }
     };
     let open = async {
         let info = server.into_connection_info()?.set_tcp_settings(TcpSettings::default().set_nodelay(true));
@@ -226,7 +234,15 @@ pub(super) async fn connect(
             greeting = greeting.set_password(password.expose());
         }
         let config = config.set_connection_timeout(None).set_response_timeout(None);
-        Client::open(info.set_redis_settings(greeting))?.get_multiplexed_async_connection_with_config(&config).await
+        let info = info.set_redis_settings(greeting);
+        let client = match tls {
+            Some(Tls { authorities }) => {
+                let certificates = TlsCertificates { client_tls: None, root_cert: authorities.clone() };
+                Client::build_with_tls(info, certificates)?
+            }
+            None => Client::open(info)?,
+        };
+        client.get_multiplexed_async_connection_with_config(&config).await
     };
     open.await.map_err(|error| open_error(address, &error))
 }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::inbox::Inbox;
 use super::link::{self, Link, OpenError};
-use super::{Address, Login, Place, Settings};
+use super::{Address, Login, Place, Settings, Tls};
 
 /// The first connection to a master that can be had; otherwise the last reason why not.
 pub(super) async fn open(settings: &Settings, inbox: &Arc<Inbox>) -> Result<Link, OpenError> {
@@ -24,7 +24,7 @@ pub(super) async fn open(settings: &Settings, inbox: &Arc<Inbox>) -> Result<Link
         // One that was cut off may still name the master of yesterday, so its word is tried before the next is asked.
         Place::Sentinels { sentinels, master, login } => {
             for sentinel in sentinels {
-                let asking = ask(sentinel, master, login);
+                let asking = ask(sentinel, master, login, settings.tls.as_ref());
                 let late = || Err(OpenError::Late { address: sentinel.clone() });
                 outcome = match timeout(settings.connect_timeout, asking).await.unwrap_or_else(|_| late()) {
                     Ok(address) => Link::open(&address, settings, Arc::clone(inbox))
@@ -47,13 +47,13 @@ pub(super) async fn is_still_named(link: &Link, settings: &Settings) -> bool {
     let (Place::Sentinels { master, login, .. }, Some(sentinel)) = (&settings.place, link.sentinel()) else {
         return true;
     };
-    let asking = ask(sentinel, master, login);
+    let asking = ask(sentinel, master, login, settings.tls.as_ref());
     let named = timeout(settings.connect_timeout, asking).await;
     !matches!(named, Ok(Ok(address)) if address != *link.address())
 }
 
-async fn ask(sentinel: &Address, master: &str, login: &Login) -> Result<Address, OpenError> {
-    let mut connection = link::connect(sentinel, login, 0, AsyncConnectionConfig::new()).await?;
+async fn ask(sentinel: &Address, master: &str, login: &Login, tls: Option<&Tls>) -> Result<Address, OpenError> {
+    let mut connection = link::connect(sentinel, login, 0, tls, AsyncConnectionConfig::new()).await?;
     let answer: Option<(String, u16)> = cmd("SENTINEL")
         .arg("GET-MASTER-ADDR-BY-NAME")
         .arg(master)

@@ -12,6 +12,8 @@ mod counter;
 mod errand;
 mod group;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -35,7 +37,7 @@ use steps::Place;
 /// Rows worked on at a time.
 const ROWS: usize = 20_000;
 /// Rows read at once.
-const PAGE: u32 = 500;
+const PAGE: usize = 500;
 /// A commit wakes the outbox; other processes' commits are found by looking.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -61,8 +63,11 @@ pub struct Outbox {
     subjects: HashMap<Id, String>,
     /// Everything up to here was read.
     read: RowNumber,
+    /// And there was nothing more then.
+    read_all: bool,
     /// Some of it is not worked on, for want of room.
     left_behind: bool,
+    room: usize,
 }
 
 /// Whose generation is raised, and to what.
@@ -116,7 +121,9 @@ impl Outbox {
             working: JoinSet::new(),
             subjects: HashMap::new(),
             read: RowNumber::default(),
+            read_all: false,
             left_behind: false,
+            room: ROWS,
         }
     }
 
@@ -132,7 +139,9 @@ impl Outbox {
                 _ = look.tick() => {}
                 Some(ended) = self.working.join_next_with_id() => {
                     self.ended(ended);
-                    continue;
+                    if self.read_all {
+                        continue;
+                    }
                 }
             }
             tokio::select! {
@@ -143,17 +152,19 @@ impl Outbox {
     }
 
     async fn take_up(&mut self) {
-        if self.left_behind && self.rows < ROWS / 2 {
+        if self.left_behind && self.rows <= self.room / 2 {
             (self.read, self.left_behind) = (RowNumber::default(), false);
         }
-        loop {
-            let page = match self.errands.store.undelivered(self.read, PAGE).await {
+        self.read_all = false;
+        while !self.read_all && self.has_room() {
+            let limit = u32::try_from(self.page()).unwrap_or(u32::MAX);
+            let page = match self.errands.store.undelivered(self.read, limit).await {
                 Ok(page) => page,
                 Err(error) => return tracing::warn!(%error, "cannot look for changes to deliver; tried again"),
             };
-            let Some(last) = page.last() else { break };
-            self.read = last.row.number;
+            self.read_all = page.is_empty();
             for delivery in page {
+                self.read = delivery.row.number;
                 self.add(delivery);
             }
         }
@@ -161,7 +172,6 @@ impl Outbox {
     }
 
     fn add(&mut self, delivery: Delivery) {
-        while self.rows >= ROWS && self.put_back_one() {}
         match self.groups.get_mut(&delivery.row.subject) {
             Some(active) if active.rows.contains(&delivery.row.number) => {}
             Some(active) => {
@@ -194,20 +204,35 @@ impl Outbox {
     fn ended(&mut self, ended: Result<(Id, Vec<Delivery>), JoinError>) {
         let (id, mut left) = ended.unwrap_or_else(|error| {
             tracing::error!(%error, "a delivery broke off; it begins again");
+            self.left_behind = true;
             (error.id(), Vec::new())
         });
         let Some(active) = self.subjects.remove(&id).and_then(|subject| self.groups.remove(&subject)) else { return };
         self.rows -= active.rows.len();
         if active.waiting.is_empty() {
-            // It was put back, or broke off.
-            self.left_behind |= !left.is_empty() || !active.attempted.load(Ordering::Relaxed);
+            // It was put back, or an errand of it broke off.
+            self.left_behind |= !left.is_empty();
         } else {
             left.extend(active.waiting);
             self.begin(left);
         }
     }
 
-    /// Makes room: the store keeps what is open.
+    fn page(&self) -> usize {
+        PAGE.min(self.room / 4)
+    }
+
+    /// Makes room for a page if that can be had.
+    fn has_room(&mut self) -> bool {
+        while self.rows + self.page() > self.room {
+            if !self.put_back_one() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Puts one group back that was tried: the store keeps what is open.
     fn put_back_one(&mut self) -> bool {
         let tried = self.groups.values_mut().find(|active| {
             active.attempted.load(Ordering::Relaxed) && active.waiting.is_empty() && !active.stop.is_cancelled()

@@ -22,7 +22,7 @@ const FIRST_WORD: Duration = Duration::from_millis(200);
 /// Before it is tried again to keep what the store would not keep.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Works on the rows until they are complete or `stop`, and gives those that are not complete. `attempted` becomes true
+/// Works on the rows until they are complete or `stop`, and gives those of which the store does not know that. `attempted` becomes true
 /// once each place was tried.
 pub(super) async fn deliver(
     errands: Arc<Errands>,
@@ -38,12 +38,15 @@ pub(super) async fn deliver(
             counted.insert((delivery.row.number, place.clone()), steps::count(delivery, place));
         }
     }
-    let mut group = Group { subject: Arc::new(subject(&rows)), errands, rows, counted, told: BTreeSet::new() };
+    let subject = Arc::new(subject(&rows));
+    let mut group = Group { subject, errands, rows, counted, kept: false, told: BTreeSet::new() };
     tokio::select! {
         () = group.work(&places, &attempted) => {}
         () = stop.cancelled() => {}
     }
-    group.rows.retain(|row| !row.complete);
+    if group.kept {
+        group.rows.retain(|row| !row.complete);
+    }
     group.rows
 }
 
@@ -70,6 +73,8 @@ struct Group {
     rows: Vec<Delivery>,
     /// What was counted of a row at a place before this group took it up.
     counted: BTreeMap<(RowNumber, Place), u64>,
+    /// The store knows all that is known here.
+    kept: bool,
     /// Complete, and the log says so.
     told: BTreeSet<RowNumber>,
 }
@@ -142,11 +147,13 @@ impl Group {
     }
 
     /// The store may be away; what has arrived has arrived.
-    async fn keep(&self) {
+    async fn keep(&mut self) {
+        self.kept = false;
         while let Err(error) = self.errands.store.settle(&self.rows).await {
             tracing::warn!(%error, "cannot keep how far changes have come; tried again");
             tokio::time::sleep(STORE_PAUSE).await;
         }
+        self.kept = true;
     }
 }
 

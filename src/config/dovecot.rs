@@ -1,5 +1,6 @@
 //! `[dovecot.NAME]`: the Dovecots whose sessions a change ends.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ pub(super) fn resolve(name: &str, written: &raw::Dovecot, found: &mut Vec<(&'sta
             return None;
         }
     };
+    if let Some(Err(error)) = written.ca_file.as_ref().map(File::open) {
+        found.push(("ca_file", format!("cannot be read: {error}")));
+    }
     Some(Settings {
         name: name.to_owned(),
         endpoint,

@@ -276,6 +276,7 @@ fn every_mistake_names_its_line_its_key_and_the_remedy() {
             "3: dovecot.a.api_key: is set beside `api_key_file`; leave one out",
         ),
         ("[dovecot.a]\nurl = 'unix:/p'\napi_key_file = '/nowhere'", "3: dovecot.a.api_key_file: cannot read /nowhere"),
+        ("[dovecot.a]\nurl='unix:/p'\napi_key='k'\nca_file='/nowhere'", "4: dovecot.a.ca_file: cannot be read"),
         ("[dovecot.a]\nurl='unix:/p'\napi_key='k'\ntimeout='0 s'", "4: dovecot.a.timeout: is not between nothing and"),
         ("[socketmap]\nrecipient_delimiter = 'a'", "2: socketmap.recipient_delimiter: may hold ASCII punctuation"),
         ("[policy.default]\nmin_length = 0", "2: policy.default.min_length: is not between 1 and 256"),

@@ -1,6 +1,7 @@
 //! What a change of the password ends in a real Dovecot 2.3 and 2.4, what it spares, and what the receipt says of it.
 
 mod birth;
+mod encrypted;
 mod faults;
 mod relay;
 mod several;
@@ -10,7 +11,7 @@ mod verifying;
 use std::thread;
 
 use gatepost_harness::client::{Door, Heard, Protocol};
-use gatepost_harness::dovecot::{Answerer, Setup, Version};
+use gatepost_harness::dovecot::{Answerer, Mailbox, Setup, Version};
 use gatepost_harness::gatepost::Gatepost;
 use gatepost_harness::mailhost::{ALICE, BOB, CAROL, DOVECOT, MailHost};
 use gatepost_harness::session::Session;
@@ -50,6 +51,11 @@ fn client_that_comes_back_with_the_new_password_stays() {
 #[test]
 fn whatever_voids_a_login_ends_the_sessions() {
     with_both(logins_are_voided);
+}
+
+#[test]
+fn everybody_is_logged_out_at_once() {
+    with_both(everybody_leaves);
 }
 
 #[test]
@@ -120,6 +126,21 @@ fn logins_are_voided(version: Version) {
     }
 }
 
+fn everybody_leaves(version: Version) {
+    let mut host = start(version);
+    let (gatepost, dovecot) = host.gatepost_and_dovecot();
+    let open = |mailbox: Mailbox| Session::open(Protocol::Imap, dovecot, mailbox.user, mailbox.password);
+    let sessions = [ALICE, BOB, ALICE].map(open);
+    let change = number_of(&gatepost.must(&["logout", "--all", "--json"], ""));
+    let mut back = open(BOB);
+    for session in sessions {
+        assert!(session.last_words().starts_with("* BYE"));
+    }
+    let kick = step(&completed(gatepost, change), "kick", DOVECOT);
+    assert_eq!((&kick["state"], &kick["count"]), (&"done".into(), &3.into()), "{kick}");
+    back.prove_open();
+}
+
 fn nobody_is_in(version: Version) {
     let mut host = start(version);
     let gatepost = host.gatepost();
@@ -135,18 +156,19 @@ fn nobody_is_in(version: Version) {
 
 /// Gives the number of the change.
 fn set_password(gatepost: &Gatepost, user: &str, password: &str) -> u64 {
-    number_of(&gatepost.must(&["passwd", user, "--stdin"], &format!("{password}\n")))
+    number_of(&gatepost.must(&["passwd", user, "--stdin", "--json"], &format!("{password}\n")))
 }
 
-/// What a command says at its end is `generation N`, which is the number of the change.
-fn number_of(said: &str) -> u64 {
-    let (_, number) = said.trim_end().rsplit_once(' ').unwrap_or_else(|| panic!("no generation in {said:?}"));
-    number.parse().unwrap_or_else(|error| panic!("no generation in {said:?}: {error}"))
+fn number_of(answer: &str) -> u64 {
+    json(answer)["receipt"]["id"].as_u64().unwrap_or_else(|| panic!("no number of a change in {answer}"))
 }
 
 fn receipt(gatepost: &Gatepost, change: u64) -> Value {
-    let printed = gatepost.must(&["receipt", &change.to_string(), "--json"], "");
-    serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
+    json(&gatepost.must(&["receipt", &change.to_string(), "--json"], ""))
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// The receipt, once nothing is left to be done.

@@ -183,8 +183,17 @@ impl ChangePassword {
 
     /// Sets the main password of whoever knows the current one. The caller waits until `answer_at` before it answers.
     ///
-    /// Of two such changes at once one wins; the other hears [`Conflict::Moved`].
+    /// Of two such changes at once one wins; the other begins once more, and hears that the current password is not
+    /// right any longer.
     pub async fn change(&self, current: &Attempt, new: Secret, door: Door, deadline: Instant) -> Answer {
+        let answer = self.change_once(current, new.clone(), door, deadline).await;
+        if let Err(NotChanged::NotDone(NotDone::Refused(Refused::Conflict(Conflict::Moved)))) = answer.outcome {
+            return self.change_once(current, new, door, deadline).await;
+        }
+        answer
+    }
+
+    async fn change_once(&self, current: &Attempt, new: Secret, door: Door, deadline: Instant) -> Answer {
         let Proof { outcome, answer_at } = self.prove(current, door).await;
         let outcome = match outcome {
             Ok(owner) => {

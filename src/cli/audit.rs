@@ -10,6 +10,8 @@ use crate::web::{Audit, RowView};
 
 /// Rows that are shown unless more are asked for.
 const SHOWN: usize = 100;
+/// Rows that one answer may have.
+const PAGE: usize = 1000;
 
 #[derive(Debug, Args)]
 pub(super) struct List {
@@ -46,7 +48,7 @@ impl List {
         let mut rows: Vec<RowView> = Vec::new();
         let mut before = None;
         while rows.len() < self.limit {
-            let page: Audit = client.get(&self.path(before)).await?;
+            let page: Audit = client.get(&self.path(before, self.limit - rows.len())).await?;
             rows.extend(page.rows);
             before = page.next;
             if before.is_none() {
@@ -57,7 +59,7 @@ impl List {
         if self.json { output::json(&rows) } else { print(rows) }
     }
 
-    fn path(&self, before: Option<u64>) -> String {
+    fn path(&self, before: Option<u64>, wanted: usize) -> String {
         let parameters = [
             ("user", self.user.clone()),
             ("domain", self.domain.clone()),
@@ -67,6 +69,7 @@ impl List {
             ("since", self.since.map(|time| time.to_string())),
             ("until", self.until.map(|time| time.to_string())),
             ("before", before.map(|number| number.to_string())),
+            ("limit", Some(wanted.min(PAGE).to_string())),
         ];
         let given = parameters.iter().filter_map(|(key, value)| Some(format!("{key}={}", segment(value.as_ref()?))));
         format!("/audit?{}", given.collect::<Vec<_>>().join("&"))

@@ -330,6 +330,9 @@ async fn every_call_of_the_description_has_a_row() {
             methods.keys().map(move |method| (method.to_uppercase(), path.clone()))
         })
         .collect();
+    let whom = &paths["/api/v1/accounts/{user}/logins"]["get"]["description"];
+    let expected = "For tokens of the role admin or webmail, over their domains.";
+    assert!(whom.as_str().is_some_and(|whom| whom.ends_with(expected)), "{whom}");
     let tried: BTreeSet<(String, String)> =
         rows().into_iter().map(|row| (row.method.to_owned(), format!("/api/v1{}", row.path))).collect();
     assert_eq!(described, tried);

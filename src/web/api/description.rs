@@ -55,7 +55,10 @@ pub(super) fn complete(description: &mut OpenApi) {
     for (path, item) in &mut description.paths.paths {
         let path = path.strip_prefix(PREFIX).unwrap_or(path);
         for (method, operation) in operations(item) {
-            let is_public = opening(method, path) == Some(Opening::Everybody);
+            let opening = opening(method, path);
+            let is_public = opening == Some(Opening::Everybody);
+            let description = operation.description.take().map_or_else(String::new, |text| text + "\n\n");
+            operation.description = Some(description + &for_whom(opening));
             let token = SecurityRequirement::new(TOKEN, [] as [&str; 0]);
             operation.security =
                 Some(if is_public { vec![SecurityRequirement::default(), token] } else { vec![token] });
@@ -69,6 +72,18 @@ pub(super) fn complete(description: &mut OpenApi) {
                 common.extend(WITH_A_BODY);
             }
             complete_responses(operation, &common);
+        }
+    }
+}
+
+fn for_whom(opening: Option<Opening>) -> String {
+    match opening {
+        None => "Closed.".to_owned(),
+        Some(Opening::Everybody) => "For everybody, also without a token.".to_owned(),
+        Some(Opening::Unlimited) => "For tokens of the role admin that are for all domains.".to_owned(),
+        Some(Opening::Roles(roles)) => {
+            let roles: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+            format!("For tokens of the role {}, over their domains.", roles.join(" or "))
         }
     }
 }

@@ -152,8 +152,13 @@ fn doveadm_looks_up_and_visits_everybody(host: &mut MailHost) {
     let doveadm = |arguments: &[&str]| host.dovecot.doveadm(arguments);
     assert_eq!(doveadm(&["auth", "lookup", ALICE.user]).status.code(), Some(0));
     assert_eq!(doveadm(&["auth", "lookup", NOBODY]).status.code(), Some(67));
-    let flushed = doveadm(&["auth", "cache", "flush", ALICE.user]);
-    assert_eq!(String::from_utf8_lossy(&flushed.stdout), "0 cache entries flushed\n");
+    let flush = || String::from_utf8_lossy(&doveadm(&["auth", "cache", "flush", ALICE.user]).stdout).into_owned();
+    flush();
+    for password in [ALICE.password, BOB.password, ALICE.password] {
+        doveadm(&["auth", "test", ALICE.user, password]);
+    }
+    assert_eq!(flush(), "2 cache entries flushed\n", "a right password and a wrong one");
+    assert_eq!(flush(), "0 cache entries flushed\n");
     let visited = doveadm(&["-f", "tab", "mailbox", "list", "-A"]);
     let visited = String::from_utf8_lossy(&visited.stdout);
     for mailbox in [ALICE, BOB, CAROL] {

@@ -197,12 +197,13 @@ impl Authenticator {
             return Ok(unmoved.then(|| refusal.into()));
         };
         let verified = Verified::new(record, credential, position);
-        if !self.is_unmoved(&verified.grant, false).await? {
+        let verdict = self.permit(attempt, &verified.identity);
+        if !self.is_unmoved(&verified.grant, matches!(verdict, Verdict::Refuse(_))).await? {
             return Ok(None);
         }
-        let verdict = self.permit(attempt, &verified.identity);
         self.cache.remember_right(key, verified);
         if let Verdict::Accept(identity) = &verdict {
+            self.revocation.compare(user, identity.generation);
             self.take_down(attempt, &identity.account, credential);
         }
         Ok(Some(verdict))
@@ -237,8 +238,10 @@ impl Authenticator {
 
     /// A remembered password as of now. While its generation is the account's it is right, whatever else has changed.
     async fn renew(&self, key: &Key, verified: Arc<Verified>) -> Result<Option<Arc<Verified>>, Outage> {
-        if self.revocation.standing(&verified.grant) == Standing::Current {
-            return Ok(Some(verified));
+        match self.revocation.standing(&verified.grant) {
+            Standing::Current => return Ok(Some(verified)),
+            Standing::Stale if self.revocation.is_confirmed(&verified.grant).await => return Ok(Some(verified)),
+            Standing::Stale | Standing::Outdated | Standing::Unknown => {}
         }
         let position = self.revocation.position();
         let record = self.store.login_record(&verified.grant.user).await?;

@@ -50,7 +50,7 @@ impl Revocation {
     }
 
     /// One sweep; the first finds out where to begin.
-    async fn follow_once(&self, follower: &mut Option<Follower>) -> Result<(), StoreError> {
+    pub(super) async fn follow_once(&self, follower: &mut Option<Follower>) -> Result<(), StoreError> {
         let Some(follower) = follower else {
             let newest = in_time(self.store.newest_row()).await?;
             let now = BootTime::now();

@@ -1,5 +1,6 @@
 //! Two followers of one log, in pretend time.
 
+mod commit;
 mod schedule;
 mod tail;
 

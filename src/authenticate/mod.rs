@@ -7,6 +7,7 @@
 //! Trusts: the attempt's origin; the door has decided whom to believe.
 //! Fails:  closed, with an [`Outage`] that says what was missing.
 
+mod attempt;
 pub mod cache;
 mod network;
 mod previous;
@@ -18,12 +19,10 @@ mod verdict;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gatepost_protocol::Secret;
-use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tracing::field::display;
 
-use crate::account::{Account, Credential, CredentialName, NameError, Network, Origin, StoredHash, Username};
+use crate::account::{Account, Credential, CredentialName, NameError, Network, StoredHash, Username};
 use crate::config::Live;
 use crate::hash_pool::{HashPool, PoolError};
 use crate::password;
@@ -33,7 +32,8 @@ use crate::sessions::history::History;
 use crate::store::{LoginEntry, LoginOutcome, LoginRecord, Sighting, Store};
 use crate::telemetry::logging::quoted;
 use crate::telemetry::metrics;
-use crate::throttle::{Admission, Tally, Throttle};
+use crate::throttle::{Admission, Throttle};
+pub use attempt::{Attempt, Purpose};
 use cache::{Cache, Key, Verified, Wrong};
 use previous::Previous;
 use upgrade::Upgrade;
@@ -44,36 +44,6 @@ const PATIENCE: Duration = Duration::from_millis(3_900);
 
 /// How many hash upgrades may be under way; a login above that leaves its hash to the next one.
 const UPGRADES: usize = 4;
-
-/// What a password is given for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To read and send mail.
-    Mail,
-    /// To change it: asks for the main password, whether or not mail programs may use that.
-    Account,
-}
-
-/// One login attempt, as a door understood it.
-#[derive(Debug)]
-pub struct Attempt {
-    /// As the client wrote it.
-    pub name: String,
-    /// Whom the client wants to be, if it said so: only itself is allowed.
-    pub authzid: Option<String>,
-    pub password: Secret,
-    pub purpose: Purpose,
-    /// `imap`, `smtp`, …, as the peer calls it.
-    pub service: String,
-    pub origin: Origin,
-    /// A trusted peer asks not to count it (Dovecot does for webmails): it neither owes nor pays.
-    pub no_penalty: bool,
-    pub session: Option<String>,
-    /// What the client calls itself.
-    pub user_agent: Option<String>,
-    pub arrived: Instant,
-    pub at: Timestamp,
-}
 
 /// What an [`Authenticator`] works with.
 #[derive(Debug)]
@@ -405,13 +375,4 @@ fn usable(record: &LoginRecord, purpose: Purpose) -> Vec<&Credential> {
         (Purpose::Account, name) => name == CredentialName::Main,
     };
     record.credentials.iter().filter(|credential| usable(credential.name)).collect()
-}
-
-impl Purpose {
-    fn tally(self) -> Tally {
-        match self {
-            Self::Mail => Tally::Logins,
-            Self::Account => Tally::Changes,
-        }
-    }
 }

@@ -22,7 +22,8 @@
 //! Trusts: Redis to be no louder than a message at a time. A number in it that cannot be one of ours is replaced, a
 //!         message that cannot be read is skipped, and no message can do more than make us look.
 //! Fails:  with [`CounterError`], which always means "not now" and comes within twice the response timeout.
-//! Limits: the client library keeps a copy of the password that is not wiped. No client certificates.
+//! Limits: one master, so no Redis Cluster; no client certificates. The client library keeps a copy of the password that
+//!         is not wiped.
 
 mod inbox;
 mod keeper;
@@ -192,7 +193,8 @@ impl Counter {
     /// # Errors
     /// When it is not known to have happened. Doing it again is harmless.
     pub async fn raise(&self, revoked: &Revoked) -> Result<Raised, CounterError> {
-        self.raise_batch(std::slice::from_ref(revoked)).await?.pop().ok_or(CounterError::NotConnected)
+        let raised = self.raise_batch(std::slice::from_ref(revoked)).await?.pop();
+        raised.ok_or_else(|| CounterError::Lost("the script answered nothing".to_owned()))
     }
 
     /// The same for many, in their order, a batch at a time.

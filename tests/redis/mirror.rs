@@ -144,6 +144,19 @@ async fn a_redis_that_came_back_empty_is_told_every_change_of_the_horizon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_came_back_from_an_old_snapshot_is_told_what_happened_since() {
+    let mut redis = Redis::start();
+    let daemon = Daemon::start(settings(&redis), &["ann@example.org"]).await;
+    wait_for_number(&redis, "ann@example.org", daemon.generation("ann@example.org").await);
+    let snapshot = redis.snapshot();
+    daemon.change(log_out("ann@example.org"), Timestamp::now()).await;
+    redis.kill();
+    redis.restore(&snapshot);
+    redis.resume();
+    wait_for_number(&redis, "ann@example.org", daemon.generation("ann@example.org").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_raised_again_is_told_with_its_own_reason_and_time() {
     let redis = Redis::start();
     let directory = tempdir().expect("a directory");

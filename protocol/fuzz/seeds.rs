@@ -10,6 +10,10 @@ use transcript::{Line, Peer};
 /// As Roundcube says it; no transcript has that.
 const CHANGE: &[u8] = b"user ann@example.org\r\npass Secret-a1\r\nnewpass Secret-a2\r\nquit\r\n";
 
+/// An answer to who, with the tag that is asked for.
+const SESSIONS: &[u8] =
+    br#"[["doveadmResponse",[{"username":"ann@example.org","service":"imap","pid":"41","ip":"192.0.2.1"}],"0"]]"#;
+
 fn main() -> io::Result<()> {
     let transcripts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/transcripts"));
     let corpus = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus"));
@@ -35,6 +39,7 @@ fn main() -> io::Result<()> {
             write(&target, &format!("{directory}-{number}"), &sent)?;
         }
     }
+    write(&corpus.join("codecs"), "sessions", SESSIONS)?;
     write(&corpus.join("poppassd"), "change", CHANGE)
 }
 

@@ -1,4 +1,5 @@
-//! Escapes, base64, SASL messages, cookies and masks: decode, encode, decode again, and the same comes out.
+//! Escapes, base64, SASL messages, cookies and masks: decode, encode, decode again, and the same comes out. And what
+//! doveadm answers over HTTP, which is read only.
 
 #![no_main]
 
@@ -6,6 +7,7 @@ use gatepost_protocol::{
     Secret,
     dovecot::{
         Cookie,
+        doveadm::{self, Answer, Command},
         escape::{escape, needs_escaping, unescape},
         mask::Mask,
     },
@@ -32,6 +34,10 @@ fuzz_target!(|data: &[u8]| {
         }
         Step::Malformed => assert_ne!(parts, 2),
         Step::Challenge(..) => panic!("PLAIN has one message"),
+    }
+
+    for answer in doveadm::answers(200, data, &[Command::Who(None)]).into_iter().flatten() {
+        assert!(matches!(answer, Ok(Answer::Who(_)) | Err(_)));
     }
 
     let text = String::from_utf8_lossy(data);

@@ -8,7 +8,7 @@
 //! begins at the first step and does no harm.
 //!
 //! Limits: where nothing is known of the new sessions (a Dovecot that verifies by itself, a process shared by many
-//!         clients), a client that comes back is put out again, until the last kick.
+//!         clients, one that sleeps in imap-hibernate), a client that comes back is put out again, until the last kick.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 mod birth;
 mod encrypted;
 mod faults;
+mod hibernated;
 mod relay;
 mod several;
 mod shared;

@@ -7,11 +7,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use gatepost_harness::alone::Alone;
 use gatepost_harness::client::{encoded, plain};
 use gatepost_harness::mailhost::ALICE;
+use gatepost_harness::process::{LogMark, Process};
 use gatepost_harness::raw::{Connection, auth};
+use gatepost_harness::redis::Redis;
 
 /// What every password here holds, and nothing else.
 const MARKER: &str = "Kj7xQzWvPm";
@@ -26,7 +29,9 @@ fn wrong(number: u32) -> String {
 
 #[test]
 fn a_password_is_nowhere_it_does_not_belong() {
-    let mut alone = Alone::start("\n[log]\nlevel = \"trace\"\n");
+    let redis = Redis::start();
+    let monitor = monitor(&redis);
+    let mut alone = Alone::start(&settings(&redis));
     let mut said = set_by_every_door(&alone);
     log_in_by_every_door(&alone);
     let (tokens, answers) = by_bearers(&alone);
@@ -45,6 +50,12 @@ fn a_password_is_nowhere_it_does_not_belong() {
     assert!(log.contains("login accepted") && log.contains("DEBUG"), "everything is logged");
     assert!(!log.contains("$argon2id$") && !log.contains("$6$"), "hashes are secrets too");
     said.push(("log".to_owned(), log));
+    assert!(redis.must(&["KEYS", "*"]).contains(ALICE.user), "Redis was told");
+    said.push(("Redis' snapshot".to_owned(), String::from_utf8_lossy(&redis.snapshot()).into_owned()));
+    redis.must(&["ECHO", MONITORED]);
+    monitor.wait_for_log(MONITORED, LogMark::default());
+    assert!(monitor.log().contains("gatepost:revoked"), "what Redis was asked was read");
+    said.push(("Redis' monitor".to_owned(), monitor.log()));
     // Both while it runs, with the write-ahead log, and once that has been copied into the database.
     said.extend(files_below(&alone.directory.path().join("gatepost")));
     alone.gatepost.stop();
@@ -55,6 +66,27 @@ fn a_password_is_nowhere_it_does_not_belong() {
             assert!(!text.contains(&trace), "{place} holds {trace:?}:\n{}", around(text, &trace));
         }
     }
+}
+
+/// With everything in the log, and peers to be told of changes: a Redis, and a Dovecot that is away, whose key holds the
+/// marker.
+fn settings(redis: &Redis) -> String {
+    format!(
+        "\n[log]\nlevel = \"trace\"\n\n[redis]\naddresses = [\"{}\"]\n\n[dovecot.away]\nurl = \"http://127.0.0.1:9\"\n\
+         api_key = \"{MARKER}-key\"\n",
+        redis.address()
+    )
+}
+
+const MONITORED: &str = "everything before this was seen";
+
+/// Says everything that this Redis is asked from now on.
+fn monitor(redis: &Redis) -> Process {
+    let mut command = Command::new("redis-cli");
+    command.arg("-s").arg(redis.socket()).arg("monitor");
+    let monitor = Process::start("redis-cli monitor", command);
+    monitor.wait_for_log("OK", LogMark::default());
+    monitor
 }
 
 /// The marker as it is, in hex, and in base64 at each of the three places that it may have there.

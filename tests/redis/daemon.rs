@@ -137,3 +137,16 @@ fn everybody_s_log_out_is_in_redis_for_each() {
     wait_until("it is delivered", || host.receipt(id)["complete"] == true);
     assert_eq!([host.number(ANN), host.number("bob@example.org")], [id.to_string(), id.to_string()]);
 }
+
+#[test]
+fn a_flushed_redis_learns_an_account_s_number_from_its_next_login() {
+    let host = Host::start();
+    wait_until("both accounts are in Redis", || {
+        !host.number(ANN).is_empty() && !host.number("bob@example.org").is_empty()
+    });
+    let number = host.number(ANN);
+    host.redis.must(&["FLUSHALL"]);
+    host.gatepost.must(&["auth", "test", ANN, "--stdin"], "First-pass-1\n");
+    wait_until("her number is back", || host.number(ANN) == number);
+    assert_eq!(host.number("bob@example.org"), "", "who did not log in is not told");
+}

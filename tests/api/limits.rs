@@ -92,6 +92,20 @@ async fn a_locked_store_is_not_now_and_never_no() {
     assert_eq!(heard, 201, "{answer}");
 }
 
+/// A refusal takes its time, so the end of what the client says is there long before.
+#[tokio::test]
+async fn who_has_asked_and_says_no_more_is_answered() {
+    let service = Service::start().await;
+    let mut stream = UnixStream::connect(service.listen(ADMIN)).await.expect("a connection");
+    let body = json!({ "user": "nobody@example.org", "password": "wrong", "service": "imap" }).to_string();
+    let head = "POST /api/v1/auth HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length:";
+    stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await.expect("sent");
+    stream.shutdown().await.expect("nothing more is sent");
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).await.expect("an answer, and the end");
+    assert!(heard.starts_with("HTTP/1.1 401 ") && heard.contains("wrong-password"), "{heard}");
+}
+
 #[tokio::test]
 async fn a_stopping_daemon_answers_what_it_was_asked_and_closes() {
     let service = Service::start().await;

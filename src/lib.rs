@@ -18,8 +18,8 @@
 //! # A login
 //!
 //! [`listen`] accepts once it holds a permit. [`serve`] feeds bytes to a session of [`gatepost_protocol`], and makes an
-//! [`Attempt`](authenticate::Attempt) of what it says. [`authenticate`] asks throttle, store and hash pool, looks at the
-//! generation again, and gives a [`Verdict`](authenticate::Verdict). The session makes that OK, FAIL or a hang-up,
+//! [`Attempt`](authenticate::Attempt) of what it says. [`authenticate`] asks throttle, cache, store and hash pool, looks at
+//! the generation again, and gives a [`Verdict`](authenticate::Verdict). The session makes that OK, FAIL or a hang-up,
 //! whichever the peer understands.
 //!
 //! # A change

@@ -157,7 +157,9 @@ fn doveadm_looks_up_and_visits_everybody(host: &mut MailHost) {
     for password in [ALICE.password, BOB.password, ALICE.password] {
         doveadm(&["auth", "test", ALICE.user, password]);
     }
-    assert_eq!(flush(), "2 cache entries flushed\n", "a right password and a wrong one");
+    // Dovecot alone keeps no cache here; gatepost remembers a right password and a wrong one.
+    let remembered = if host.answerer == Answerer::Gatepost { 2 } else { 0 };
+    assert_eq!(flush(), format!("{remembered} cache entries flushed\n"));
     assert_eq!(flush(), "0 cache entries flushed\n");
     let visited = doveadm(&["-f", "tab", "mailbox", "list", "-A"]);
     let visited = String::from_utf8_lossy(&visited.stdout);

@@ -25,6 +25,10 @@ use crate::store::LoginRecord;
 
 /// Bytes of a key: what HMAC-SHA-256 takes as it is.
 pub const KEY_LENGTH: usize = 64;
+/// Passwords that can be waited for while they are verified; beyond that, each attempt hashes for itself.
+const TURNS: u64 = 10_000;
+/// No attempt is under way for longer.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
 
 /// `[cache]` of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +93,11 @@ pub struct Cache {
     key: Zeroizing<[u8; KEY_LENGTH]>,
     right: Table<Key, Arc<Verified>>,
     wrong: Table<Key, Arc<Wrong>>,
+    turns: Table<Key, Turn>,
 }
+
+/// Held by the one that verifies a password; who asks for the same meanwhile waits for it, and finds it remembered.
+pub(super) type Turn = Arc<tokio::sync::Mutex<()>>;
 
 impl Cache {
     /// Empty; `key` is random, and for nothing else.
@@ -99,6 +107,7 @@ impl Cache {
             key: Zeroizing::new(key),
             right: Table::builder().max_capacity(settings.entries).time_to_live(settings.ttl).build(),
             wrong: Table::builder().max_capacity(settings.entries).time_to_live(settings.negative_ttl).build(),
+            turns: Table::builder().max_capacity(TURNS).time_to_live(LONGEST_TURN).build(),
         }
     }
 
@@ -115,6 +124,10 @@ impl Cache {
             .chain_update(password.expose())
             .finalize();
         Key(mac.into_bytes().into())
+    }
+
+    pub(super) fn turn(&self, key: &Key) -> Turn {
+        self.turns.get_with(*key, Turn::default)
     }
 
     pub(super) fn right(&self, key: &Key) -> Option<Arc<Verified>> {

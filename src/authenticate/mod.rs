@@ -154,6 +154,17 @@ impl Authenticator {
         if let Some(verdict) = self.recall(attempt, &key).await? {
             return Ok(Some(verdict));
         }
+        // Ten connections of one client cost one hash.
+        let turn = self.cache.turn(&key);
+        let free = turn.try_lock();
+        let waits = free.is_err();
+        let _taken = match free {
+            Ok(taken) => taken,
+            Err(_) => turn.lock().await,
+        };
+        if waits && let Some(verdict) = self.recall(attempt, &key).await? {
+            return Ok(Some(verdict));
+        }
         let position = self.revocation.position();
         let record = self.store.login_record(user).await?;
         let credential = self.verify(attempt, user, record.as_ref(), deadline).await?;

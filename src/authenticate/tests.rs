@@ -176,6 +176,35 @@ async fn a_change_between_reading_and_hashing_voids_the_old_password_and_admits_
 }
 
 #[tokio::test]
+async fn who_asks_for_the_same_at_the_same_time_shares_a_hash() {
+    let house = House::new().await;
+    for (password, verdict) in [("old", "accepted"), ("guess", "wrong-password")] {
+        let before = house.store.passed(Point::LoginRecordRead);
+        let logins = std::array::from_fn::<_, 5, _>(|_| house.begin_login(password));
+        for login in logins {
+            assert_eq!(login.await.expect("it ends"), verdict);
+        }
+        assert_eq!(house.store.passed(Point::LoginRecordRead), before + 1, "{password}");
+    }
+}
+
+#[tokio::test]
+async fn a_hash_that_a_change_overtook_is_shared_with_nobody() {
+    for (password, verdict) in [("old", "wrong-password"), ("new", "accepted")] {
+        let house = House::new().await;
+        let mut read = house.store.stop(Point::LoginRecordRead);
+        let first = house.begin_login(password);
+        read.reached().await;
+        let second = house.begin_login(password);
+        house.set_password("new").await;
+        drop(read);
+        for login in [first, second] {
+            assert_eq!(login.await.expect("it ends"), verdict, "{password}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_change_acknowledged_between_verifying_and_accepting_is_noticed() {
     let house = House::new().await;
     let mut committing = house.store.stop(Point::Committing);

@@ -49,7 +49,8 @@ fn a_byte_at_a_time_is_understood_like_any_other_way_of_sending() {
     assert_unharmed(&alone);
 }
 
-/// More logins than may wait for the hash threads, each of them a long one.
+/// More logins than may wait for the hash threads, each of them a long one: no password is tried twice, since that would
+/// be remembered.
 #[test]
 fn a_flood_of_logins_from_one_network_leaves_the_others_their_turn() {
     const SLOW: &str = "slow@example.org";
@@ -57,9 +58,9 @@ fn a_flood_of_logins_from_one_network_leaves_the_others_their_turn() {
     let hash = xcrypt::crypt(ALICE.password, "$6$rounds=100000$saltsalt").expect("libxcrypt hashes");
     alone.gatepost.must(&["account", "add", SLOW, "--hash-stdin"], &format!("{{SHA512-CRYPT}}{hash}\n"));
     let mut flood = alone.auth_client("auth");
-    flood.send((1..=1024).map(|id| auth(id, "\trip=203.0.113.7", SLOW, "wrong")).collect::<String>());
-    let turned_away = flood.line();
-    assert!(turned_away.ends_with("\tcode=temp_fail"), "{turned_away}");
+    flood.send((1..=1024).map(|id| auth(id, "\trip=203.0.113.7", SLOW, &format!("wrong {id}"))).collect::<String>());
+    // Who is turned away leaves at the time of a refusal, and a few were hashed by then.
+    assert!((1..=1024).any(|_| flood.line().ends_with("\tcode=temp_fail")), "there was room for all of them");
     for _ in 0..5 {
         alone.assert_others_log_in("one network asks for more than is there");
     }

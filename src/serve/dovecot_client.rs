@@ -56,12 +56,12 @@ pub async fn serve(
     let handshake =
         Handshake { server_pid: gate.server_pid, connection: gate.next_connection(), cookie: cookie.clone() };
     let conversation = Conversation {
+        registration: None,
         stream,
         session: ClientSession::new(handshake),
         cookie,
         peer,
         kind,
-        registration: None,
         verdicts: JoinSet::new(),
         gate,
     };
@@ -75,12 +75,13 @@ fn random() -> io::Result<[u8; 16]> {
 }
 
 struct Conversation<S> {
+    /// Dropped before the stream: nobody sees the connection end while its logins can still be claimed.
+    registration: Option<Registration>,
     stream: S,
     session: ClientSession,
     cookie: Cookie,
     peer: Peer,
     kind: Kind,
-    registration: Option<Registration>,
     verdicts: JoinSet<Answered>,
     gate: Arc<Gate>,
 }

@@ -181,12 +181,12 @@ fn a_password_that_was_acknowledged_is_the_password_after_a_kill() {
                 let head = "PUT /api/v1/accounts/alice@example.org/password HTTP/1.1\r\nhost: x\r\n\
                             content-type: application/json\r\n";
                 api.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len()));
-                let heard = api.heard_up_to("}");
+                let heard = api.heard_up_to("}}");
                 if heard.is_empty() {
                     return number - 1;
                 }
                 assert!(heard.starts_with("HTTP/1.1 200 "), "{heard}");
-                if !heard.ends_with('}') {
+                if !heard.ends_with("}}") {
                     return number;
                 }
                 // Whoever waits for these has heard enough before the last of them.

@@ -30,6 +30,10 @@ pub(super) async fn deliver(
     attempted: Arc<AtomicBool>,
     stop: CancellationToken,
 ) -> Vec<Delivery> {
+    let Some(subject) = subject(&rows).map(Arc::new) else {
+        tracing::error!(rows = rows.len(), "changes of what is no account's name are not delivered");
+        return Vec::new();
+    };
     let places = errands.places();
     let mut counted = BTreeMap::new();
     for delivery in &mut rows {
@@ -38,7 +42,6 @@ pub(super) async fn deliver(
             counted.insert((delivery.row.number, place.clone()), steps::count(delivery, place));
         }
     }
-    let subject = Arc::new(subject(&rows));
     let mut group = Group { subject, errands, rows, counted, kept: false, told: BTreeSet::new() };
     tokio::select! {
         () = group.work(&places, &attempted) => {}
@@ -50,20 +53,16 @@ pub(super) async fn deliver(
     group.rows
 }
 
-/// What the rows are about, by the newest of each credential.
-fn subject(rows: &[Delivery]) -> Subject {
-    let mut newest = BTreeMap::new();
-    for delivery in rows {
-        newest.insert(delivery.row.credential.unwrap_or(CredentialName::Main), delivery.row.clone());
-    }
-    let user = rows.first().map(|delivery| delivery.row.subject.as_str()).filter(|subject| *subject != EVERYONE);
-    let generation = rows.iter().map(|delivery| delivery.row.number).max().unwrap_or_default();
-    Subject {
-        // What stands in the log was a name when it was written.
-        user: user.and_then(|user| Username::parse(user, None).ok()),
-        generation: Generation(generation.0),
-        newest,
-    }
+/// What the rows are about; `None` if no name that could be meant is there, which must not be taken for everybody.
+fn subject(rows: &[Delivery]) -> Option<Subject> {
+    let name = rows.first()?.row.subject.as_str();
+    let user = if name == EVERYONE { None } else { Some(Username::parse(name, None).ok()?) };
+    let generation = rows.iter().map(|delivery| delivery.row.number).max()?;
+    let newest = rows.iter().map(|delivery| {
+        let row = &delivery.row;
+        (row.credential.unwrap_or(CredentialName::Main), row.clone())
+    });
+    Some(Subject { user, generation: Generation(generation.0), newest: newest.collect() })
 }
 
 struct Group {

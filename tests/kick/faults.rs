@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use gatepost_harness::client::Protocol;
 use gatepost_harness::dovecot::{DOVEADM_KEY, Dovecot, Version};
 use gatepost_harness::mailhost::{ALICE, DOVECOT};
+use gatepost_harness::process::LogMark;
 use gatepost_harness::session::Session;
 
 use super::{completed, receipt, set_password, start, step, wait_for_note, with_both};
@@ -108,6 +109,7 @@ fn api_breaks_and_comes_back(version: Version) {
     let changes = [Fault::Away, Fault::Silent, Fault::OtherKey].map(|fault| {
         let mut session = Session::open(Protocol::Imap, dovecot, ALICE.user, &password);
         let broken = Broken::new(dovecot, fault);
+        let mark = gatepost.process().mark();
         password = format!("Another-pass-{fault:?}-1");
         let change = set_password(gatepost, ALICE.user, &password);
         assert_eq!(receipt(gatepost, change)["complete"], false, "{fault:?}");
@@ -115,6 +117,9 @@ fn api_breaks_and_comes_back(version: Version) {
         session.prove_open();
         broken.mend();
         assert!(session.last_words().starts_with("* BYE"), "{fault:?}");
+        // Dovecot is started later than gatepost, so the first time is already told.
+        gatepost.process().wait_for_log("sessions cannot be ended now", LogMark::default());
+        gatepost.process().wait_for_log("sessions can be ended again", mark);
         change
     });
     for change in changes {

@@ -11,6 +11,7 @@ mod connection;
 pub mod endpoint;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -53,6 +54,8 @@ pub struct Kicker {
     settings: Settings,
     connector: Connector,
     requests: Semaphore,
+    /// The last time it could not be asked.
+    failing: AtomicBool,
 }
 
 /// It was not done, or is not known to have been done.
@@ -97,7 +100,7 @@ impl Kicker {
         let authorities = settings.authorities.as_deref();
         let connector = Connector::new(settings.endpoint.clone(), &authorization, authorities)
             .map_err(|error| refuse(format!("cannot read the authorities: {error}"), "ca_file"))?;
-        Ok(Self { settings, connector, requests: Semaphore::new(REQUESTS) })
+        Ok(Self { settings, connector, requests: Semaphore::new(REQUESTS), failing: AtomicBool::new(false) })
     }
 
     /// As the configuration calls it.
@@ -132,10 +135,21 @@ impl Kicker {
                 }
                 Next::Kick(users) => self.kick(&users).await.map(|()| pursuit.kicked(now, Instant::now())),
             };
+            self.tell(done.as_ref().err());
             if let Err(error) = done {
                 pursuit.failed();
                 return Err(error);
             }
+        }
+    }
+
+    /// Says in the log that it cannot be asked, and that it can again: once each.
+    fn tell(&self, error: Option<&KickError>) {
+        let dovecot = self.name();
+        match (error, self.failing.swap(error.is_some(), Ordering::Relaxed)) {
+            (Some(error), false) => tracing::warn!(dovecot, %error, "sessions cannot be ended now; tried again"),
+            (None, true) => tracing::info!(dovecot, "sessions can be ended again"),
+            (Some(_), true) | (None, false) => {}
         }
     }
 

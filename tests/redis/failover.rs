@@ -2,6 +2,7 @@
 
 use gatepost::revocation::redis::{Address, Event, Login, Place, Settings};
 use gatepost_harness::redis::{Redis, Sentinel};
+use gatepost_harness::wait_until;
 
 use crate::node::{Node, kept, raised, revoked, settings, tcp};
 
@@ -27,6 +28,7 @@ async fn a_new_master_is_followed_and_nothing_raised_is_lost() {
     let sentinel = Sentinel::start(MASTER, &first, 1);
     let mut node = Node::connected(through(&[&sentinel], &first)).await;
     assert_eq!(node.counter.raise(&revoked("ann@example.org", 7)).await.expect("raised"), raised(7));
+    wait_until("the replica has it", || second.value("gatepost:generation:ann@example.org") == "7");
     sentinel.fail_over(MASTER);
     node.events_until(&Event::Disconnected).await;
     node.events_until(&Event::Connected).await;

@@ -94,6 +94,8 @@ pub struct Cache {
     right: Table<Key, Arc<Verified>>,
     wrong: Table<Key, Arc<Wrong>>,
     turns: Table<Key, Turn>,
+    /// A table without room keeps what it was given for a moment all the same.
+    remembers: bool,
 }
 
 /// Held by the one that verifies a password; who asks for the same meanwhile waits for it, and finds it remembered.
@@ -108,6 +110,7 @@ impl Cache {
             right: Table::builder().max_capacity(settings.entries).time_to_live(settings.ttl).build(),
             wrong: Table::builder().max_capacity(settings.entries).time_to_live(settings.negative_ttl).build(),
             turns: Table::builder().max_capacity(TURNS).time_to_live(LONGEST_TURN).build(),
+            remembers: settings.entries > 0,
         }
     }
 
@@ -127,7 +130,7 @@ impl Cache {
     }
 
     pub(super) fn turn(&self, key: &Key) -> Turn {
-        self.turns.get_with(*key, Turn::default)
+        if self.remembers { self.turns.get_with(*key, Turn::default) } else { Turn::default() }
     }
 
     pub(super) fn right(&self, key: &Key) -> Option<Arc<Verified>> {
@@ -140,12 +143,16 @@ impl Cache {
 
     pub(super) fn remember_right(&self, key: Key, verified: Verified) -> Arc<Verified> {
         let verified = Arc::new(verified);
-        self.right.insert(key, Arc::clone(&verified));
+        if self.remembers {
+            self.right.insert(key, Arc::clone(&verified));
+        }
         verified
     }
 
     pub(super) fn remember_wrong(&self, key: Key, wrong: Wrong) {
-        self.wrong.insert(key, Arc::new(wrong));
+        if self.remembers {
+            self.wrong.insert(key, Arc::new(wrong));
+        }
     }
 
     /// Drops what is remembered of these users, or of all if none is named. How many entries that were, right and wrong,
@@ -234,16 +241,25 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_bounded_and_none_is_a_bound() {
-        for entries in [0, 50] {
-            let cache = cache(Settings { entries, ..Settings::default() });
-            for number in 0..1_000 {
-                let name = format!("user{number}@example.org");
-                cache.remember_wrong(key(&cache, &name, "a"), wrong(&name));
-            }
-            cache.wrong.run_pending_tasks();
-            assert!(cache.wrong.iter().count() <= entries as usize, "{entries}");
+    fn entries_are_bounded() {
+        let cache = cache(Settings { entries: 50, ..Settings::default() });
+        for number in 0..1_000 {
+            let name = format!("user{number}@example.org");
+            cache.remember_wrong(key(&cache, &name, "a"), wrong(&name));
         }
+        cache.wrong.run_pending_tasks();
+        assert!(cache.wrong.iter().count() <= 50);
+    }
+
+    #[test]
+    fn without_room_nothing_is_remembered_and_nobody_waits() {
+        let cache = cache(Settings { entries: 0, ..Settings::default() });
+        let key = key(&cache, "ann@example.org", "a");
+        cache.remember_wrong(key, wrong("ann@example.org"));
+        assert!(cache.wrong(&key).is_none());
+        let (first, second) = (cache.turn(&key), cache.turn(&key));
+        let _taken = first.try_lock().expect("nobody has it");
+        assert!(second.try_lock().is_ok());
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::doors::{Works, assert_answers};
 const RESTART: Duration = Duration::from_secs(10);
 
 const SLOW: &str = "slow@example.org";
+/// Each login is hashed, though all of them try the same password.
+const FORGETFUL: &str = "[cache]\nentries = 0\n";
 
 /// A hash of Alice's password that takes about half a second: several logins at once cannot all be decided in time.
 fn add_slow_account(alone: &Alone) {
@@ -27,7 +29,7 @@ fn add_slow_account(alone: &Alone) {
 
 #[test]
 fn what_is_decided_is_told_and_the_rest_is_not_now() {
-    let mut alone = Alone::start("");
+    let mut alone = Alone::start(FORGETFUL);
     add_slow_account(&alone);
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let logins = 20 * threads as u32;
@@ -73,7 +75,7 @@ fn what_is_decided_is_told_and_the_rest_is_not_now() {
 /// Dovecot 2.3 tells its user of a wrong password when the connection closes on a request.
 #[test]
 fn what_comes_while_it_stops_is_not_now() {
-    let mut alone = Alone::start("");
+    let mut alone = Alone::start(FORGETFUL);
     add_slow_account(&alone);
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let undecided = 20 * threads as u32;

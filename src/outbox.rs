@@ -11,6 +11,7 @@
 mod counter;
 mod errand;
 mod group;
+mod keeper;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::account::{CredentialName, Generation, RowNumber, Username};
 use crate::revocation::Revocation;
@@ -32,6 +34,7 @@ use crate::sessions::live::Live;
 use crate::store::{Delivery, Row, Store};
 use crate::telemetry::metrics;
 use errand::Errand;
+use keeper::{Keeper, Writer};
 use steps::Place;
 
 /// Rows worked on at a time.
@@ -56,10 +59,12 @@ pub struct Errands {
 #[derive(Debug)]
 pub struct Outbox {
     errands: Arc<Errands>,
+    keeper: Keeper,
+    writer: Option<Writer>,
     groups: HashMap<String, Active>,
     /// How many rows those have.
     rows: usize,
-    working: JoinSet<Vec<Delivery>>,
+    working: JoinSet<Vec<Open>>,
     subjects: HashMap<Id, String>,
     /// Everything up to here was read.
     read: RowNumber,
@@ -80,12 +85,20 @@ struct Subject {
     newest: BTreeMap<CredentialName, Row>,
 }
 
+/// A row that is worked on.
+#[derive(Debug)]
+struct Open {
+    delivery: Delivery,
+    /// The store knows all that is known of it.
+    kept: bool,
+}
+
 /// A group that is worked on.
 #[derive(Debug)]
 struct Active {
     rows: BTreeSet<RowNumber>,
     /// Came meanwhile; the group begins anew with them.
-    waiting: Vec<Delivery>,
+    waiting: Vec<Open>,
     attempted: Arc<AtomicBool>,
     stop: CancellationToken,
 }
@@ -114,8 +127,11 @@ fn dovecot(kicker: &Kicker) -> Place {
 impl Outbox {
     #[must_use]
     pub fn new(errands: Errands) -> Self {
+        let (keeper, writer) = keeper::keeper();
         Self {
             errands: Arc::new(errands),
+            keeper,
+            writer: Some(writer),
             groups: HashMap::new(),
             rows: 0,
             working: JoinSet::new(),
@@ -130,6 +146,8 @@ impl Outbox {
     /// Delivers until `stop`; what is not done by then is open still.
     pub async fn run(mut self, stop: CancellationToken) {
         let revocation = Arc::clone(&self.errands.revocation);
+        let store = Arc::clone(&self.errands.store);
+        let _writing = self.writer.take().map(|writer| AbortOnDropHandle::new(tokio::spawn(writer.run(store))));
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -177,31 +195,33 @@ impl Outbox {
             Some(active) => {
                 active.rows.insert(delivery.row.number);
                 self.rows += 1;
-                active.waiting.push(delivery);
+                active.waiting.push(Open { delivery, kept: true });
                 active.stop.cancel();
             }
-            None => self.begin(vec![delivery]),
+            None => self.begin(vec![Open { delivery, kept: true }]),
         }
     }
 
-    fn begin(&mut self, mut rows: Vec<Delivery>) {
-        rows.sort_by_key(|delivery| delivery.row.number);
-        let Some(subject) = rows.first().map(|delivery| delivery.row.subject.clone()) else { return };
+    fn begin(&mut self, mut rows: Vec<Open>) {
+        // Of what was read twice, the first knows more.
+        rows.sort_by_key(|open| open.delivery.row.number);
+        rows.dedup_by_key(|open| open.delivery.row.number);
+        let Some(subject) = rows.first().map(|open| open.delivery.row.subject.clone()) else { return };
         let active = Active {
-            rows: rows.iter().map(|delivery| delivery.row.number).collect(),
+            rows: rows.iter().map(|open| open.delivery.row.number).collect(),
             waiting: Vec::new(),
             attempted: Arc::default(),
             stop: CancellationToken::new(),
         };
-        let (errands, attempted, stop) =
-            (Arc::clone(&self.errands), Arc::clone(&active.attempted), active.stop.clone());
+        let (errands, keeper) = (Arc::clone(&self.errands), self.keeper.clone());
+        let (attempted, stop) = (Arc::clone(&active.attempted), active.stop.clone());
         self.rows += active.rows.len();
-        let task = self.working.spawn(group::deliver(errands, rows, attempted, stop));
+        let task = self.working.spawn(group::deliver(errands, keeper, rows, attempted, stop));
         self.subjects.insert(task.id(), subject.clone());
         self.groups.insert(subject, active);
     }
 
-    fn ended(&mut self, ended: Result<(Id, Vec<Delivery>), JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Vec<Open>), JoinError>) {
         let (id, mut left) = ended.unwrap_or_else(|error| {
             tracing::error!(%error, "a delivery broke off; it begins again");
             self.left_behind = true;

@@ -12,82 +12,74 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::errand::Errand;
+use super::keeper::Keeper;
 use super::steps::{self, Place, Report};
-use super::{Errands, Subject};
+use super::{Errands, Open, Subject};
 use crate::account::{CredentialName, Generation, RowNumber, Username};
-use crate::store::{Delivery, EVERYONE};
+use crate::store::{Delivery, EVERYONE, StepState};
 
 /// If no place has answered by then, the store is told all the same what is pending: somebody waits for the receipt.
 const FIRST_WORD: Duration = Duration::from_millis(200);
-/// Before it is tried again to keep what the store would not keep.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Works on the rows until they are complete or `stop`, and gives those of which the store does not know that. `attempted` becomes true
-/// once each place was tried.
+/// Works on the rows until they are complete or `stop`, and gives those of which the store does not know that.
+/// `attempted` becomes true once each place was tried.
 pub(super) async fn deliver(
     errands: Arc<Errands>,
-    mut rows: Vec<Delivery>,
+    keeper: Keeper,
+    mut rows: Vec<Open>,
     attempted: Arc<AtomicBool>,
     stop: CancellationToken,
-) -> Vec<Delivery> {
+) -> Vec<Open> {
     let Some(subject) = subject(&rows).map(Arc::new) else {
         tracing::error!(rows = rows.len(), "changes of what is no account's name are not delivered");
         return Vec::new();
     };
     let places = errands.places();
     let mut counted = BTreeMap::new();
-    for delivery in &mut rows {
-        steps::plan(delivery, &places);
+    for Open { delivery, kept } in &mut rows {
+        *kept &= !steps::plan(delivery, &places);
         for place in &places {
             counted.insert((delivery.row.number, place.clone()), steps::count(delivery, place));
         }
     }
-    let mut group = Group { subject, errands, rows, counted, kept: false, told: BTreeSet::new() };
+    let mut group = Group { subject, errands, keeper, rows, counted };
     tokio::select! {
         () = group.work(&places, &attempted) => {}
         () = stop.cancelled() => {}
     }
-    if group.kept {
-        group.rows.retain(|row| !row.complete);
-    }
+    group.rows.retain(|open| !(open.delivery.complete && open.kept));
     group.rows
 }
 
 /// What the rows are about; `None` if no name that could be meant is there, which must not be taken for everybody.
-fn subject(rows: &[Delivery]) -> Option<Subject> {
-    let name = rows.first()?.row.subject.as_str();
+fn subject(rows: &[Open]) -> Option<Subject> {
+    let rows = || rows.iter().map(|open| &open.delivery.row);
+    let name = rows().next()?.subject.as_str();
     let user = if name == EVERYONE { None } else { Some(Username::parse(name, None).ok()?) };
-    let generation = rows.iter().map(|delivery| delivery.row.number).max()?;
-    let newest = rows.iter().map(|delivery| {
-        let row = &delivery.row;
-        (row.credential.unwrap_or(CredentialName::Main), row.clone())
-    });
+    let generation = rows().map(|row| row.number).max()?;
+    let newest = rows().map(|row| (row.credential.unwrap_or(CredentialName::Main), row.clone()));
     Some(Subject { user, generation: Generation(generation.0), newest: newest.collect() })
 }
 
 struct Group {
     errands: Arc<Errands>,
+    keeper: Keeper,
     subject: Arc<Subject>,
     /// Oldest first.
-    rows: Vec<Delivery>,
+    rows: Vec<Open>,
     /// What was counted of a row at a place before this group took it up.
     counted: BTreeMap<(RowNumber, Place), u64>,
-    /// The store knows all that is known here.
-    kept: bool,
-    /// Complete, and the log says so.
-    told: BTreeSet<RowNumber>,
 }
 
 impl Group {
     async fn work(&mut self, places: &[Place], attempted: &AtomicBool) {
-        let open = places.iter().filter(|place| self.rows.iter().any(|row| place.is_open(row)));
+        let open = places.iter().filter(|place| self.rows.iter().any(|open| place.is_open(&open.delivery)));
         let mut unattempted: BTreeSet<Place> = open.cloned().collect();
         // What is in it ends with it.
         let mut under_way = JoinSet::new();
         for errand in unattempted.iter().filter_map(|place| self.errands.errand(place)) {
             under_way.spawn(errand.attempt(Arc::clone(&self.errands), Arc::clone(&self.subject)));
         }
-        self.told = self.rows.iter().filter(|delivery| delivery.complete).map(|delivery| delivery.row.number).collect();
         if under_way.is_empty() {
             self.keep().await;
             return self.announce(attempted);
@@ -98,20 +90,16 @@ impl Group {
             if back.is_empty() && under_way.is_empty() {
                 return;
             }
-            let mut news = back.is_empty();
             for errand in back {
                 let place = errand.place();
-                news |= self.note(&place, &errand.report);
+                self.note(&place, &errand.report);
                 unattempted.remove(&place);
                 if !errand.report.done {
                     under_way.spawn(errand.attempt(Arc::clone(&self.errands), Arc::clone(&self.subject)));
                 }
             }
-            if news {
-                self.keep().await;
-                self.tell_of_complete();
-                patience = Duration::MAX;
-            }
+            self.keep().await;
+            patience = Duration::MAX;
             if unattempted.is_empty() {
                 self.announce(attempted);
             }
@@ -120,40 +108,40 @@ impl Group {
 
     fn announce(&self, attempted: &AtomicBool) {
         if !attempted.swap(true, Ordering::Relaxed) {
-            for delivery in &self.rows {
-                self.errands.revocation.announce(delivery.row.number);
+            for open in &self.rows {
+                self.errands.revocation.announce(open.delivery.row.number);
             }
         }
     }
 
-    fn note(&mut self, place: &Place, report: &Report) -> bool {
+    fn note(&mut self, place: &Place, report: &Report) {
         let now = Timestamp::now();
-        let mut news = false;
-        for delivery in &mut self.rows {
+        for Open { delivery, kept } in &mut self.rows {
             let before = self.counted.get(&(delivery.row.number, place.clone())).copied().unwrap_or(0);
             let count = report.count.map(|count| count + before);
-            news |= steps::report(delivery, place, &Report { count, ..report.clone() }, now);
-        }
-        news
-    }
-
-    fn tell_of_complete(&mut self) {
-        for Delivery { row, .. } in self.rows.iter().filter(|delivery| delivery.complete) {
-            if self.told.insert(row.number) {
-                tracing::info!(receipt = row.number.0, user = %row.subject, "change delivered everywhere");
-            }
+            *kept &= !steps::report(delivery, place, &Report { count, ..report.clone() }, now);
         }
     }
 
     /// The store may be away; what has arrived has arrived.
     async fn keep(&mut self) {
-        self.kept = false;
-        while let Err(error) = self.errands.store.settle(&self.rows).await {
-            tracing::warn!(%error, "cannot keep how far changes have come; tried again");
-            tokio::time::sleep(STORE_PAUSE).await;
+        let news: Vec<_> = self.rows.iter().filter(|open| !open.kept).map(|open| open.delivery.clone()).collect();
+        if news.is_empty() || !self.keeper.keep(news).await {
+            return;
         }
-        self.kept = true;
+        for Open { delivery, kept } in self.rows.iter_mut().filter(|open| !open.kept) {
+            *kept = true;
+            if has_arrived(delivery) {
+                let Delivery { row, .. } = delivery;
+                tracing::info!(receipt = row.number.0, user = %row.subject, "change delivered everywhere");
+            }
+        }
     }
+}
+
+/// Whether there was somewhere to go beside the store, and it is there.
+fn has_arrived(delivery: &Delivery) -> bool {
+    delivery.steps.len() > 1 && delivery.steps.iter().all(|step| step.state == StepState::Done)
 }
 
 /// Waits for the first to come back, and gives all that are back by then; none if none is left.

@@ -59,9 +59,9 @@ pub(super) struct Report {
     pub(super) note: Option<String>,
 }
 
-/// Gives the row a step for everything that has to be done, beside those that it has.
-pub(super) fn plan(delivery: &mut Delivery, places: &[Place]) {
-    let known = std::mem::take(&mut delivery.steps);
+/// Gives the row a step for everything that has to be done, beside those that it has; gives whether that is news.
+pub(super) fn plan(delivery: &mut Delivery, places: &[Place]) -> bool {
+    let (known, was_complete) = (delivery.steps.clone(), delivery.complete);
     let mut steps = vec![step(StepKind::Stored, STORE, StepState::Done, Some(0))];
     for place in places.iter().filter(|place| place.is_for(delivery.row.kind)) {
         steps.extend(place.kinds().iter().map(|kind| step(*kind, place.name(), StepState::Pending, None)));
@@ -73,9 +73,10 @@ pub(super) fn plan(delivery: &mut Delivery, places: &[Place]) {
         }
     }
     let is_planned = |step: &Step| steps.iter().any(|planned| planned.what == step.what && planned.place == step.place);
-    let gone: Vec<_> = known.into_iter().filter(|step| !is_planned(step)).map(given_up).collect();
+    let gone: Vec<_> = known.iter().filter(|step| !is_planned(step)).cloned().map(given_up).collect();
     delivery.steps = steps.into_iter().chain(gone).collect();
     settle(delivery);
+    delivery.steps != known || delivery.complete != was_complete
 }
 
 /// Writes down how a place has fared with the row; gives whether that is news.

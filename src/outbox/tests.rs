@@ -10,13 +10,14 @@ use crate::account::{AccountType, StoredHash};
 use crate::config::Password;
 use crate::revocation::{Recorded, Sharing};
 use crate::sessions::kick::Settings;
-use crate::store::testing::StagedStore;
+use crate::store::testing::{Point, StagedStore};
 use crate::store::{Author, Change, Door, NewAccount, StepState};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct House {
+    staged: Arc<StagedStore>,
     store: Arc<dyn Store>,
     revocation: Arc<Revocation>,
     stop: CancellationToken,
@@ -25,9 +26,10 @@ struct House {
 impl House {
     /// With a domain, and no outbox yet.
     async fn new() -> Self {
-        let store: Arc<dyn Store> = StagedStore::new().await;
+        let staged = StagedStore::new().await;
+        let store: Arc<dyn Store> = staged.clone();
         let revocation = Arc::new(Revocation::new(Arc::clone(&store), Sharing::Sole));
-        let house = Self { store, revocation, stop: CancellationToken::new() };
+        let house = Self { staged, store, revocation, stop: CancellationToken::new() };
         let domain = "example.org".parse().expect("a domain");
         house.commit(Change::AddDomain { domain, profile: "default".to_owned(), default_quota: None }).await;
         house
@@ -182,4 +184,41 @@ async fn without_room_the_longest_tried_wait_in_the_store_and_none_is_forgotten(
     // Nobody is to be told any more, and the room is still small.
     house.start(house.outbox(8, None));
     house.nothing_is_open().await;
+}
+
+#[tokio::test]
+async fn a_crowd_of_changes_is_kept_in_a_few_writes() {
+    let house = House::new().await;
+    for number in 0..100 {
+        house.add(&user(&format!("u{number}"))).await;
+    }
+    house.start(house.outbox(ROWS, None));
+    house.nothing_is_open().await;
+    let writes = house.staged.passed(Point::Settling);
+    assert!(writes <= 10, "100 changes of 100 accounts in {writes} writes");
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_row_is_written_when_it_is_news_and_not_with_each_later_row() {
+    let house = House::new().await;
+    house.start(house.outbox(ROWS, Some("mail1")));
+    house.add(&user("ann")).await;
+    let mut first = None;
+    for _ in 0..20 {
+        let receipt = house.log_out(&user("ann")).await;
+        assert!(kick(&receipt).is_some_and(|(_, note)| !note.is_empty()), "{receipt:?}");
+        first.get_or_insert(receipt.row.number);
+    }
+    let written = house.staged.settled().into_iter().filter(|row| Some(*row) == first).count();
+    assert!(written <= 2, "the first of 20 rows was written {written} times");
+}
+
+#[tokio::test]
+async fn what_the_store_would_not_keep_is_kept_later() {
+    let house = House::new().await;
+    house.add(&user("ann")).await;
+    house.staged.fail(Point::Settling);
+    house.start(house.outbox(ROWS, None));
+    house.nothing_is_open().await;
+    assert_eq!(house.staged.passed(Point::Settling), 2);
 }

@@ -26,6 +26,8 @@ pub(crate) enum Point {
     Committed,
     /// The log is about to be read.
     LogAsked,
+    /// How far changes have come is about to be written.
+    Settling,
 }
 
 /// SQLite, with a hand on it.
@@ -39,6 +41,8 @@ pub(crate) struct StagedStore {
 #[derive(Debug, Default)]
 struct Stage {
     passed: HashMap<Point, usize>,
+    /// In the order in which they were written.
+    settled: Vec<RowNumber>,
     next: HashMap<Point, Step>,
 }
 
@@ -85,6 +89,11 @@ impl StagedStore {
     /// How many have come there so far.
     pub(crate) fn passed(&self, point: Point) -> usize {
         self.stage().passed.get(&point).copied().unwrap_or(0)
+    }
+
+    /// The rows of which it was written how far they have come, each as often as it was.
+    pub(crate) fn settled(&self) -> Vec<RowNumber> {
+        self.stage().settled.clone()
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
@@ -204,6 +213,8 @@ impl DeliveryStore for StagedStore {
     }
 
     async fn settle(&self, deliveries: &[Delivery]) -> Result<(), StoreError> {
+        self.pass(Point::Settling).await?;
+        self.stage().settled.extend(deliveries.iter().map(|delivery| delivery.row.number));
         self.store.settle(deliveries).await
     }
 

@@ -6,7 +6,7 @@
 //!
 //! Trusts: the store, for what is open; each place, in what it says of itself.
 //! Fails:  never for good. What is away is tried again, and the receipt says meanwhile what is the matter.
-//! Limits: works on [`ROWS`] rows at a time. Beyond that the longest tried wait in the store until others are done.
+//! Limits: works on [`ROWS`] rows at a time. Beyond that some that were tried wait in the store until others are done.
 
 mod counter;
 mod errand;
@@ -72,6 +72,8 @@ pub struct Outbox {
     read_all: bool,
     /// Some of it is not worked on, for want of room.
     left_behind: bool,
+    /// The store did not say what is open when it was last asked.
+    is_blind: bool,
     room: usize,
 }
 
@@ -139,6 +141,7 @@ impl Outbox {
             read: RowNumber::default(),
             read_all: false,
             left_behind: false,
+            is_blind: false,
             room: ROWS,
         }
     }
@@ -178,8 +181,16 @@ impl Outbox {
             let limit = u32::try_from(self.page()).unwrap_or(u32::MAX);
             let page = match self.errands.store.undelivered(self.read, limit).await {
                 Ok(page) => page,
-                Err(error) => return tracing::warn!(%error, "cannot look for changes to deliver; tried again"),
+                Err(error) => {
+                    if !std::mem::replace(&mut self.is_blind, true) {
+                        tracing::warn!(%error, "cannot look for changes to deliver; trying again each second");
+                    }
+                    return;
+                }
             };
+            if std::mem::take(&mut self.is_blind) {
+                tracing::info!("changes to deliver are looked for again");
+            }
             self.read_all = page.is_empty();
             for delivery in page {
                 self.read = delivery.row.number;
@@ -242,28 +253,22 @@ impl Outbox {
         PAGE.min(self.room / 4)
     }
 
-    /// Makes room for a page if that can be had.
+    /// Makes room for a page, if that can be had, by putting back groups that were tried: the store keeps what is open.
     fn has_room(&mut self) -> bool {
-        while self.rows + self.page() > self.room {
-            if !self.put_back_one() {
-                return false;
+        let most = self.room.saturating_sub(self.page());
+        if self.rows > most {
+            let is_tried = |active: &&mut Active| {
+                active.attempted.load(Ordering::Relaxed) && active.waiting.is_empty() && !active.stop.is_cancelled()
+            };
+            for active in self.groups.values_mut().filter(is_tried) {
+                active.stop.cancel();
+                self.rows -= std::mem::take(&mut active.rows).len();
+                self.left_behind = true;
+                if self.rows <= most {
+                    break;
+                }
             }
         }
-        true
-    }
-
-    /// Puts one group back that was tried: the store keeps what is open.
-    fn put_back_one(&mut self) -> bool {
-        let tried = self.groups.values_mut().find(|active| {
-            active.attempted.load(Ordering::Relaxed) && active.waiting.is_empty() && !active.stop.is_cancelled()
-        });
-        if let Some(active) = tried {
-            active.stop.cancel();
-            self.rows -= active.rows.len();
-            active.rows.clear();
-            self.left_behind = true;
-            return true;
-        }
-        false
+        self.rows <= most
     }
 }

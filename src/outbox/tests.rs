@@ -14,7 +14,7 @@ use crate::store::testing::{Point, StagedStore};
 use crate::store::{Author, Change, Door, NewAccount, StepState};
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct House {
     staged: Arc<StagedStore>,

@@ -98,6 +98,8 @@ impl Revocation {
         let subject = change.subject().text();
         let credential = change.credential();
         let under_way = UnderWay::begin(&self, &subject);
+        // Its delivery may have been attempted by the time that the commit is known here.
+        let attempted = self.attempted.subscribe();
         let committed = match self.store.commit(&changes, &author, now).await {
             Ok(committed) => committed,
             Err(CommitError::Conflict(conflict)) => {
@@ -107,7 +109,6 @@ impl Revocation {
             Err(error @ CommitError::Store(_)) => return Err(error),
         };
         under_way.enter(credential.unwrap_or(CredentialName::Main), &committed);
-        let attempted = self.attempted.subscribe();
         if committed.raised.is_some() {
             self.to_deliver.notify_one();
         }

@@ -21,6 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Errand {
     way: Way,
     pauses: Pauses,
+    begun: Instant,
     due: Instant,
     pub(super) report: Report,
 }
@@ -43,7 +44,8 @@ impl Errand {
 
     fn new(way: Way, count: Option<u64>) -> Self {
         let report = Report { done: false, count, note: None };
-        Self { way, pauses: Pauses::new(), due: Instant::now(), report }
+        let begun = Instant::now();
+        Self { way, pauses: Pauses::new(), begun, due: begun, report }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -62,7 +64,8 @@ impl Errand {
                 self.settle(raised.map(|()| Progress::Done).map_err(|error| error.to_string()), REDIS);
             }
             Way::Kick { kicker, pursuit } => {
-                let target = Target { user: subject.user.clone(), generation: subject.generation };
+                let (user, generation) = (subject.user.clone(), subject.generation);
+                let target = Target { user, generation, known: self.begun };
                 let advanced = kicker.advance(pursuit, &target, &errands.claims).await;
                 metrics::sessions_ended(kicker.name(), pursuit.ended() - self.report.count.unwrap_or(0));
                 self.report.count = Some(pursuit.ended());

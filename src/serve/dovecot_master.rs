@@ -108,7 +108,8 @@ impl<S: Stream> Conversation<S> {
             return self.session.fail(id, None);
         };
         let user = &grant.identity.account.username;
-        let claim = self.gate.claims.claim(user, hand_off.session_pid.or_else(|| self.peer.pid()));
+        let pid = hand_off.session_pid.or_else(|| self.peer.pid());
+        let claim = self.gate.claims.claim(user, pid, Instant::now());
         match self.find(user).await {
             Ok((account, quota)) if account.generation == grant.identity.generation => {
                 let mut fields = self.userdb_fields(&account, quota);

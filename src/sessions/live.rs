@@ -31,8 +31,8 @@ pub struct Live {
 struct Table {
     current: HashMap<Username, Account>,
     previous: HashMap<Username, Account>,
-    /// Claims that are being judged. Each is of a connection, so there are no more than those.
-    undecided: HashMap<Username, usize>,
+    /// When each claim began that is being judged. Each is of a connection, so there are no more than those.
+    undecided: HashMap<Username, Vec<Instant>>,
     /// Before this, anything may have been answered.
     known_since: Instant,
 }
@@ -58,6 +58,7 @@ pub struct Claim {
     live: Arc<Live>,
     user: Username,
     pid: Option<u32>,
+    begun: Instant,
 }
 
 impl Live {
@@ -70,16 +71,16 @@ impl Live {
 
     /// Must come before the generation is read: from here on, nobody thinks that all old claims have been answered.
     #[must_use]
-    pub fn claim(self: &Arc<Self>, user: &Username, pid: Option<u32>) -> Claim {
-        self.with(|table| *table.undecided.entry(user.clone()).or_default() += 1);
-        Claim { live: Arc::clone(self), user: user.clone(), pid }
+    pub fn claim(self: &Arc<Self>, user: &Username, pid: Option<u32>, now: Instant) -> Claim {
+        self.with(|table| table.undecided.entry(user.clone()).or_default().push(now));
+        Claim { live: Arc::clone(self), user: user.clone(), pid, begun: now }
     }
 
     /// Since when no claim of a generation below this one has been answered, of one account or of all; `None` while
-    /// one is being judged.
+    /// one is being judged that began before `known`, when the store had the generation: a later one cannot be older.
     #[must_use]
-    pub fn quiet_since(&self, user: Option<&Username>, generation: Generation) -> Option<Instant> {
-        self.with(|table| table.quiet_since(user, generation))
+    pub fn quiet_since(&self, user: Option<&Username>, generation: Generation, known: Instant) -> Option<Instant> {
+        self.with(|table| table.quiet_since(user, generation, known))
     }
 
     /// Whether the process serves only sessions that began at this generation of the account or later. With `since`,
@@ -111,8 +112,10 @@ impl Drop for Claim {
     fn drop(&mut self) {
         self.live.with(|table| {
             if let Some(undecided) = table.undecided.get_mut(&self.user) {
-                *undecided -= 1;
-                if *undecided == 0 {
+                if let Some(own) = undecided.iter().position(|begun| *begun == self.begun) {
+                    undecided.swap_remove(own);
+                }
+                if undecided.is_empty() {
                     table.undecided.remove(&self.user);
                 }
             }
@@ -125,13 +128,17 @@ impl Table {
         self.current.get(user).or_else(|| self.previous.get(user))
     }
 
-    fn quiet_since(&self, user: Option<&Username>, generation: Generation) -> Option<Instant> {
+    fn quiet_since(&self, user: Option<&Username>, generation: Generation, known: Instant) -> Option<Instant> {
+        let is_old = |begun: &Instant| *begun < known;
         let last_below = |account: &Account| account.answered.range(..generation).map(|(_, at)| *at).max();
         let (undecided, last) = match user {
-            Some(user) => (self.undecided.contains_key(user), self.account(user).and_then(last_below)),
+            Some(user) => (
+                self.undecided.get(user).is_some_and(|begun| begun.iter().any(is_old)),
+                self.account(user).and_then(last_below),
+            ),
             None => {
                 let accounts = self.current.values().chain(self.previous.values());
-                (!self.undecided.is_empty(), accounts.filter_map(last_below).max())
+                (self.undecided.values().flatten().any(is_old), accounts.filter_map(last_below).max())
             }
         };
         (!undecided).then(|| last.map_or(self.known_since, |last| last.max(self.known_since)))
@@ -206,31 +213,49 @@ mod tests {
     #[test]
     fn what_was_answered_before_the_start_is_not_known() {
         let (live, ann, start) = live();
-        assert_eq!(live.quiet_since(Some(&ann), NEW), Some(start));
+        assert_eq!(live.quiet_since(Some(&ann), NEW, start + seconds(1)), Some(start));
         assert!(!live.is_current(&ann, 41, NEW, None));
     }
 
     #[test]
     fn a_claim_of_an_older_generation_ends_the_quiet_and_one_of_this_does_not() {
         let (live, ann, start) = live();
-        live.claim(&ann, Some(41)).answered(OLD, start + seconds(5));
-        live.claim(&ann, Some(42)).answered(NEW, start + seconds(9));
-        live.claim(&user("bob@example.org"), Some(43)).answered(OLD, start + seconds(12));
-        assert_eq!(live.quiet_since(Some(&ann), NEW), Some(start + seconds(5)));
-        assert_eq!(live.quiet_since(Some(&ann), OLD), Some(start));
-        assert_eq!(live.quiet_since(None, NEW), Some(start + seconds(12)), "of all accounts");
+        live.claim(&ann, Some(41), start).answered(OLD, start + seconds(5));
+        live.claim(&ann, Some(42), start).answered(NEW, start + seconds(9));
+        live.claim(&user("bob@example.org"), Some(43), start).answered(OLD, start + seconds(12));
+        assert_eq!(live.quiet_since(Some(&ann), NEW, start + seconds(1)), Some(start + seconds(5)));
+        assert_eq!(live.quiet_since(Some(&ann), OLD, start + seconds(1)), Some(start));
+        assert_eq!(live.quiet_since(None, NEW, start + seconds(1)), Some(start + seconds(12)), "of all accounts");
     }
 
     #[test]
     fn nothing_is_quiet_while_a_claim_is_judged() {
         let (live, ann, start) = live();
-        let [first, second] = [(); 2].map(|()| live.claim(&ann, Some(41)));
-        assert_eq!((live.quiet_since(Some(&ann), NEW), live.quiet_since(None, NEW)), (None, None));
-        assert_eq!(live.quiet_since(Some(&user("bob@example.org")), NEW), Some(start));
+        let [first, second] = [(); 2].map(|()| live.claim(&ann, Some(41), start));
+        assert_eq!(
+            (live.quiet_since(Some(&ann), NEW, start + seconds(1)), live.quiet_since(None, NEW, start + seconds(1))),
+            (None, None)
+        );
+        assert_eq!(live.quiet_since(Some(&user("bob@example.org")), NEW, start + seconds(1)), Some(start));
         drop(first);
-        assert_eq!(live.quiet_since(Some(&ann), NEW), None);
+        assert_eq!(live.quiet_since(Some(&ann), NEW, start + seconds(1)), None);
         second.answered(OLD, start + seconds(2));
-        assert_eq!(live.quiet_since(Some(&ann), NEW), Some(start + seconds(2)));
+        assert_eq!(live.quiet_since(Some(&ann), NEW, start + seconds(1)), Some(start + seconds(2)));
+    }
+
+    #[test]
+    fn a_claim_that_began_after_the_change_was_known_is_not_waited_for() {
+        let (live, ann, start) = live();
+        let known = start + seconds(3);
+        let judged = live.claim(&ann, Some(41), known);
+        for user in [Some(&ann), None] {
+            assert_eq!(live.quiet_since(user, NEW, known), Some(start));
+            assert_eq!(live.quiet_since(user, NEW, known + seconds(1)), None);
+        }
+        let old = live.claim(&user("bob@example.org"), Some(42), start);
+        assert_eq!(live.quiet_since(None, NEW, known), None);
+        drop((judged, old));
+        assert_eq!(live.quiet_since(None, NEW, known + seconds(1)), Some(start));
     }
 
     #[test]
@@ -238,7 +263,7 @@ mod tests {
         let (live, ann, start) = live();
         let claims = [(41, OLD), (42, NEW), (43, OLD), (43, NEW), (44, NEW), (44, OLD)];
         for ((pid, generation), second) in claims.into_iter().zip(1..) {
-            live.claim(&ann, Some(pid)).answered(generation, start + seconds(second));
+            live.claim(&ann, Some(pid), start).answered(generation, start + seconds(second));
         }
         let current = |pid, since| live.is_current(&ann, pid, NEW, since);
         assert_eq!([41, 42, 43, 44, 45].map(|pid| current(pid, None)), [false, true, false, false, false]);
@@ -251,18 +276,18 @@ mod tests {
     fn what_is_forgotten_counts_as_old() {
         let (live, ann, start) = live();
         for pid in 0..=u32::try_from(PROCESSES).expect("few") {
-            live.claim(&ann, Some(pid)).answered(NEW, start + Duration::from_millis(pid.into()));
+            live.claim(&ann, Some(pid), start).answered(NEW, start + Duration::from_millis(pid.into()));
         }
         assert!(!live.is_current(&ann, 0, NEW, None), "the first was forgotten");
         assert!(live.is_current(&ann, 1, NEW, None));
 
         let old_claim = start + seconds(100);
-        live.claim(&ann, Some(1)).answered(OLD, old_claim);
+        live.claim(&ann, Some(1), start).answered(OLD, old_claim);
         for number in 0..ACCOUNTS {
-            live.claim(&user(&format!("u{number}@example.org")), None).answered(NEW, start + seconds(200));
+            live.claim(&user(&format!("u{number}@example.org")), None, start).answered(NEW, start + seconds(200));
         }
         assert!(!live.is_current(&ann, 2, NEW, None));
-        assert!(live.quiet_since(Some(&ann), NEW) >= Some(old_claim));
+        assert!(live.quiet_since(Some(&ann), NEW, start + seconds(1)) >= Some(old_claim));
         assert!(live.with(|table| table.current.len() + table.previous.len()) <= ACCOUNTS);
     }
 
@@ -270,11 +295,11 @@ mod tests {
     fn many_generations_of_an_account_are_told_apart_only_towards_caution() {
         let (live, ann, start) = live();
         for number in 1..=20 {
-            live.claim(&ann, None).answered(Generation(number), start + seconds(number));
+            live.claim(&ann, None, start).answered(Generation(number), start + seconds(number));
         }
-        assert_eq!(live.quiet_since(Some(&ann), Generation(20)), Some(start + seconds(19)));
+        assert_eq!(live.quiet_since(Some(&ann), Generation(20), start + seconds(1)), Some(start + seconds(19)));
         for number in 2..=20 {
-            let quiet = live.quiet_since(Some(&ann), Generation(number));
+            let quiet = live.quiet_since(Some(&ann), Generation(number), start + seconds(1));
             assert!(quiet >= Some(start + seconds(number - 1)), "below {number}: {quiet:?}");
         }
         assert!(live.with(|table| table.current[&ann].answered.len()) <= GENERATIONS);

@@ -73,6 +73,8 @@ pub struct Target {
     /// `None` is everybody.
     pub user: Option<Username>,
     pub generation: Generation,
+    /// The store had it by then.
+    pub known: Instant,
 }
 
 /// How far a pursuit has come.
@@ -127,7 +129,7 @@ impl Kicker {
                 Next::Rest(until) => return Ok(Progress::Again(until)),
                 Next::Flush => self.flush(target.user.as_ref()).await.map(|()| pursuit.flushed(Instant::now())),
                 Next::Look => {
-                    let quiet = live.quiet_since(target.user.as_ref(), target.generation);
+                    let quiet = live.quiet_since(target.user.as_ref(), target.generation, target.known);
                     self.look(target.user.as_ref()).await.map(|sessions| {
                         let strangers = strangers(&sessions, target, live, pursuit.last_kick());
                         pursuit.looked(now, quiet, strangers);

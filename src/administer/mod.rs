@@ -4,6 +4,9 @@
 //! Fails:  with [`NotDone`]; nothing was written then.
 //! Limits: a setting that is already so is no change: no row, and nobody is logged out by it.
 
+mod settings;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod values;
 
@@ -21,6 +24,7 @@ use crate::store::{
     RowNumber, Sighting, Store,
 };
 
+pub use settings::AccountSettings;
 pub use tokens::{TokenMade, TokenText};
 
 /// A domain to be made.
@@ -51,18 +55,6 @@ pub struct AccountMade {
     /// What was generated, for the one who asked to hear it.
     pub generated: Option<Secret>,
     pub receipt: Delivery,
-}
-
-/// What to change of a mailbox; `None` leaves as it is.
-#[derive(Debug, Default)]
-pub struct AccountSettings {
-    pub name: Option<Option<String>>,
-    pub quota: Option<Option<u64>>,
-    pub enabled: Option<bool>,
-    pub account_type: Option<AccountType>,
-    pub main_password_for_mail: Option<bool>,
-    /// The whole map: what is not in it is gone.
-    pub fields: Option<BTreeMap<String, String>>,
 }
 
 /// A mailbox as it was set.
@@ -132,11 +124,20 @@ impl Administer {
             self.require_profile(profile)?;
         }
         values::check_quota(default_quota.flatten())?;
-        if profile.is_some() || default_quota.is_some() {
-            let change = Change::SetDomain { domain: name.clone(), profile, default_quota };
-            self.revocation.commit(vec![change], author, now).await?;
+        let domain = self.store.domain(name).await?.ok_or(Conflict::NoDomain)?;
+        if profile.is_none() && default_quota.is_none() {
+            return Ok(domain);
         }
-        Ok(self.store.domain(name).await?.ok_or(Conflict::NoDomain)?)
+        let mut wanted = Domain {
+            name: domain.name,
+            profile: profile.clone().unwrap_or(domain.profile),
+            default_quota: default_quota.unwrap_or(domain.default_quota),
+            changed: domain.changed,
+        };
+        let change = Change::SetDomain { domain: name.clone(), profile, default_quota };
+        wanted.changed = self.revocation.commit(vec![change], author, now).await?.committed.row;
+        // It is set now, whether or not the store still answers.
+        Ok(self.store.domain(name).await.ok().flatten().unwrap_or(wanted))
     }
 
     /// Removes a domain without accounts.
@@ -233,16 +234,21 @@ impl Administer {
             values::check_fields(fields)?;
         }
         let account = self.account(user).await?;
-        let changes = changes(&account, settings);
+        let mut wanted = settings.applied_to(&account);
+        let changes = settings::changes(&account, &wanted);
         if changes.is_empty() {
             return Ok(AccountSet { account, receipt: None });
         }
         let recorded = self.revocation.commit(changes, author, now).await?;
+        wanted.changed = recorded.committed.row;
+        wanted.generation = recorded.committed.generation.unwrap_or(wanted.generation);
         let receipt = match recorded.committed.raised {
             Some(_) => Some(self.revocation.receipt(recorded).await),
             None => None,
         };
-        Ok(AccountSet { account: self.account(user).await?, receipt })
+        // It is set now: a store that does not answer any more must not make that a failure.
+        let account = self.store.account(user).await.ok().flatten().unwrap_or(wanted);
+        Ok(AccountSet { account, receipt })
     }
 
     /// Removes an account and everything of it.
@@ -340,89 +346,5 @@ impl Administer {
 
     fn require_profile(&self, profile: &str) -> Result<(), Refused> {
         if self.passwords.has_profile(profile) { Ok(()) } else { Err(Refused::NoProfile) }
-    }
-}
-
-/// The changes that make the account what the settings say; one that is so already is none.
-fn changes(account: &Account, settings: AccountSettings) -> Vec<Change> {
-    let user = &account.username;
-    let mut changes = Vec::new();
-    if let Some(name) = settings.name.filter(|name| *name != account.name) {
-        changes.push(Change::SetName { user: user.clone(), name });
-    }
-    if let Some(quota) = settings.quota.filter(|quota| *quota != account.quota) {
-        changes.push(Change::SetQuota { user: user.clone(), quota });
-    }
-    if let Some(account_type) = settings.account_type.filter(|kind| *kind != account.account_type) {
-        changes.push(Change::SetType { user: user.clone(), account_type });
-    }
-    if let Some(fields) = settings.fields.filter(|fields| *fields != account.fields) {
-        changes.push(Change::SetFields { user: user.clone(), fields });
-    }
-    if let Some(on) = settings.main_password_for_mail.filter(|on| *on != account.main_password_for_mail) {
-        changes.push(Change::SetMainPasswordForMail { user: user.clone(), on });
-    }
-    match settings.enabled.filter(|enabled| *enabled != account.enabled) {
-        Some(true) => changes.push(Change::Enable { user: user.clone() }),
-        Some(false) => changes.push(Change::Disable { user: user.clone() }),
-        None => {}
-    }
-    changes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::ChangeKind;
-
-    fn account() -> Account {
-        Account {
-            username: "ann@example.org".parse().expect("a valid name"),
-            name: Some("Ann".to_owned()),
-            quota: Some(7),
-            enabled: true,
-            account_type: AccountType::Person,
-            main_password_for_mail: true,
-            fields: BTreeMap::new(),
-            generation: Generation(1),
-            changed: RowNumber(1),
-        }
-    }
-
-    #[test]
-    fn what_is_so_already_is_no_change() {
-        let settings = AccountSettings {
-            name: Some(Some("Ann".to_owned())),
-            quota: Some(Some(7)),
-            enabled: Some(true),
-            account_type: Some(AccountType::Person),
-            main_password_for_mail: Some(true),
-            fields: Some(BTreeMap::new()),
-        };
-        assert!(changes(&account(), settings).is_empty());
-    }
-
-    #[test]
-    fn each_setting_is_a_row_of_its_own() {
-        let settings = AccountSettings {
-            name: Some(None),
-            quota: Some(None),
-            enabled: Some(false),
-            account_type: Some(AccountType::Shared),
-            main_password_for_mail: Some(false),
-            fields: Some(BTreeMap::from([("nodelay".to_owned(), String::new())])),
-        };
-        let kinds: Vec<ChangeKind> = changes(&account(), settings).iter().map(Change::kind).collect();
-        assert_eq!(
-            kinds,
-            [
-                ChangeKind::NameSet,
-                ChangeKind::QuotaSet,
-                ChangeKind::TypeSet,
-                ChangeKind::FieldsSet,
-                ChangeKind::MainPasswordForMailOff,
-                ChangeKind::Disabled,
-            ]
-        );
     }
 }

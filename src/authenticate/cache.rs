@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatepost_protocol::Secret;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -51,10 +51,12 @@ impl Default for Settings {
 pub(super) struct Verified {
     pub(super) identity: Identity,
     pub(super) grant: Grant,
+    /// When the password was verified, however often the rest was read anew.
+    at: Instant,
 }
 
 impl Verified {
-    pub(super) fn new(record: &LoginRecord, credential: &Credential, position: Position) -> Self {
+    pub(super) fn new(record: &LoginRecord, credential: &Credential, position: Position, at: Instant) -> Self {
         let LoginRecord { account, domain, .. } = record;
         let identity = Identity {
             account: account.clone(),
@@ -64,13 +66,13 @@ impl Verified {
         };
         let application = (credential.name != CredentialName::Main).then_some((credential.name, credential.generation));
         let grant = Grant { application, ..Grant::of(account.username.clone(), Some(record), position) };
-        Self { identity, grant }
+        Self { identity, grant, at }
     }
 
     /// As the store has it now, if the password is still the one that was verified.
     pub(super) fn renewed(&self, record: &LoginRecord, position: Position) -> Option<Self> {
         let credential = record.credentials.iter().find(|credential| credential.name == self.identity.credential)?;
-        let renewed = Self::new(record, credential, position);
+        let renewed = Self::new(record, credential, position, self.at);
         let same = |grant: &Grant| (grant.generation, grant.application);
         (same(&renewed.grant) == same(&self.grant)).then_some(renewed)
     }
@@ -91,6 +93,7 @@ pub(super) struct Key([u8; 32]);
 /// The passwords that are remembered.
 pub struct Cache {
     key: Zeroizing<[u8; KEY_LENGTH]>,
+    ttl: Duration,
     right: Table<Key, Arc<Verified>>,
     wrong: Table<Key, Arc<Wrong>>,
     turns: Table<Key, Turn>,
@@ -107,6 +110,7 @@ impl Cache {
     pub fn new(settings: &Settings, key: [u8; KEY_LENGTH]) -> Self {
         Self {
             key: Zeroizing::new(key),
+            ttl: settings.ttl,
             right: Table::builder().max_capacity(settings.entries).time_to_live(settings.ttl).build(),
             wrong: Table::builder().max_capacity(settings.entries).time_to_live(settings.negative_ttl).build(),
             turns: Table::builder().max_capacity(TURNS).time_to_live(LONGEST_TURN).build(),
@@ -133,8 +137,8 @@ impl Cache {
         if self.remembers { self.turns.get_with(*key, Turn::default) } else { Turn::default() }
     }
 
-    pub(super) fn right(&self, key: &Key) -> Option<Arc<Verified>> {
-        self.right.get(key)
+    pub(super) fn right(&self, key: &Key, now: Instant) -> Option<Arc<Verified>> {
+        self.right.get(key).filter(|verified| now.saturating_duration_since(verified.at) < self.ttl)
     }
 
     pub(super) fn wrong(&self, key: &Key) -> Option<Arc<Wrong>> {
@@ -182,7 +186,8 @@ impl fmt::Debug for Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::{Generation, RowNumber};
+    use crate::account::{Account, AccountType, Generation, RowNumber, StoredHash};
+    use crate::store::Domain;
 
     fn user(name: &str) -> Username {
         name.parse().expect("a valid name")
@@ -198,6 +203,29 @@ mod tests {
             position: Position::default(),
         };
         Wrong { grant, replaced: None }
+    }
+
+    fn record(name: &str) -> LoginRecord {
+        let (username, generation, changed) = (user(name), Generation(1), RowNumber(1));
+        let domain = Domain { name: username.domain(), profile: "default".to_owned(), default_quota: None, changed };
+        let main = Credential {
+            name: CredentialName::Main,
+            hash: StoredHash::new("{PLAIN}a".to_owned()),
+            generation,
+            known: Default::default(),
+        };
+        let account = Account {
+            username,
+            name: None,
+            quota: None,
+            enabled: true,
+            account_type: AccountType::Person,
+            main_password_for_mail: true,
+            fields: [].into(),
+            generation,
+            changed,
+        };
+        LoginRecord { account, domain, credentials: vec![main] }
     }
 
     fn cache(settings: Settings) -> Cache {
@@ -238,6 +266,21 @@ mod tests {
         assert!(cache.wrong(&key(&cache, "bob@example.org", "a")).is_some());
         assert_eq!(cache.flush(&[]), 1);
         assert!(cache.wrong(&key(&cache, "bob@example.org", "a")).is_none());
+    }
+
+    #[test]
+    fn a_password_is_verified_anew_in_time_however_often_its_account_was_read() {
+        let settings = Settings { ttl: Duration::from_mins(1), ..Settings::default() };
+        let (cache, begun) = (cache(settings), Instant::now());
+        let (key, record) = (key(&cache, "ann@example.org", "a"), record("ann@example.org"));
+        let main = record.credentials.first().expect("a password");
+        let mut verified = cache.remember_right(key, Verified::new(&record, main, Position::default(), begun));
+        for second in [20, 40, 59] {
+            assert!(cache.right(&key, begun + Duration::from_secs(second)).is_some(), "{second}");
+            let renewed = verified.renewed(&record, Position::default()).expect("nothing has changed");
+            verified = cache.remember_right(key, renewed);
+        }
+        assert!(cache.right(&key, begun + settings.ttl).is_none());
     }
 
     #[test]

@@ -177,7 +177,7 @@ impl Authenticator {
             self.cache.remember_wrong(key, wrong);
             return Ok(unmoved.then(|| refusal.into()));
         };
-        let verified = Verified::new(record, credential, position);
+        let verified = Verified::new(record, credential, position, attempt.arrived);
         let verdict = self.permit(attempt, &verified.identity);
         if !self.is_unmoved(&verified.grant, matches!(verdict, Verdict::Refuse(_))).await? {
             return Ok(None);
@@ -192,7 +192,7 @@ impl Authenticator {
 
     /// The verdict on a password that is remembered, if what that rests on still holds.
     async fn recall(&self, attempt: &Attempt, key: &Key) -> Result<Option<Verdict>, Outage> {
-        if let Some(verified) = self.cache.right(key) {
+        if let Some(verified) = self.cache.right(key, attempt.arrived) {
             let Some(verified) = self.renew(key, verified).await? else { return Ok(None) };
             let verdict = self.permit(attempt, &verified.identity);
             let holds = matches!(verdict, Verdict::Accept(_)) || self.is_unmoved(&verified.grant, true).await?;

@@ -38,10 +38,11 @@ pub(super) async fn raise(errands: &Errands, subject: &Subject) -> Result<(), No
 
 async fn raise_everybody(errands: &Errands, counter: &Counter, subject: &Subject) -> Result<(), NotRaised> {
     let Some(row) = subject.newest.get(&CredentialName::Main) else { return Ok(()) };
+    let mut outcome = Ok(());
     let mut page = AccountPage { domain: None, query: None, after: None, limit: PAGE };
     loop {
         let accounts = errands.store.accounts(&page).await?;
-        let Some(last) = accounts.last() else { return Ok(()) };
+        let Some(last) = accounts.last() else { return outcome };
         page.after = Some(last.username.clone());
         let revoked = accounts.iter().map(|account| Revoked {
             user: account.username.clone(),
@@ -51,17 +52,23 @@ async fn raise_everybody(errands: &Errands, counter: &Counter, subject: &Subject
             reason: row.kind.to_string(),
             at: row.at,
         });
-        raise_all(errands, counter, &revoked.collect::<Vec<_>>()).await?;
+        match raise_all(errands, counter, &revoked.collect::<Vec<_>>()).await {
+            Err(behind @ NotRaised::Behind { .. }) => outcome = Err(behind),
+            raised => raised?,
+        }
     }
 }
 
+/// One that cannot be passed does not hold up the others.
 async fn raise_all(errands: &Errands, counter: &Counter, revoked: &[Revoked]) -> Result<(), NotRaised> {
     let raised = counter.raise_all(revoked).await?;
+    let mut outcome = Ok(());
     for (asked, Raised { now, .. }) in revoked.iter().zip(raised) {
-        if now > asked.generation {
-            let catching_up = errands.revocation.catch_up(&asked.user, asked.credential, now).await;
-            catching_up.map_err(|cause| NotRaised::Behind { held: now, cause })?;
+        if now > asked.generation
+            && let Err(cause) = errands.revocation.catch_up(&asked.user, asked.credential, now).await
+        {
+            outcome = Err(NotRaised::Behind { held: now, cause });
         }
     }
-    Ok(())
+    outcome
 }

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatepost::account::{AccountType, CredentialName, Generation, RowNumber, StoredHash};
+use gatepost::outbox::{Errands, Outbox};
 use gatepost::revocation::counter::mirror;
 use gatepost::revocation::redis::{Counter, Settings};
 use gatepost::revocation::{Grant, Revocation, Sharing, Standing};
+use gatepost::sessions::live::Live;
 use gatepost::store::sqlite::{SqliteOptions, SqliteStore};
 use gatepost::store::{Author, Change, Door, NewAccount, Store};
 use gatepost_harness::redis::Redis;
@@ -254,6 +256,29 @@ async fn a_number_that_no_store_gives_is_passed_by_nobody_and_holds_up_nobody() 
     wait_for_number(&redis, "bob@example.org", generation);
     daemon.change(log_out("bob@example.org"), Timestamp::now()).await;
     assert_eq!(daemon.generation("bob@example.org").await, Generation(generation.0 + 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_no_store_gives_keeps_nobody_else_s_log_out_from_redis() {
+    let redis = Redis::start();
+    let names: Vec<_> = (0..600).map(|number| format!("u{number:03}@example.org")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let (first, last) = (names[0], names[599]);
+    let daemon = Daemon::start(settings(&redis), &names).await;
+    wait_for_number(&redis, last, daemon.generation(last).await);
+    redis.must(&["SET", &key(first), "999999999999999999"]);
+    daemon.change(Change::LogOutEveryone, Timestamp::now()).await;
+    let outbox = Outbox::new(Errands {
+        store: Arc::clone(&daemon.store),
+        revocation: Arc::clone(&daemon.revocation),
+        counter: Some(daemon.counter.clone()),
+        kickers: Vec::new(),
+        claims: Arc::new(Live::new(Instant::now())),
+    });
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    tokio::spawn(outbox.run(stop));
+    wait_for_number(&redis, last, daemon.generation(last).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

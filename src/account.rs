@@ -4,14 +4,16 @@
 //!
 //! Trusts: nothing; every name is parsed, and what cannot be represented is an error, never a guess.
 
+mod credential;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+
+pub use credential::{Credential, CredentialName, Fingerprint, Fingerprints, Replaced, StoredHash};
 
 /// Longest local part, in bytes (RFC 5321 §4.5.3.1.1).
 const LOCAL_PART_LIMIT: usize = 64;
@@ -192,93 +194,6 @@ impl fmt::Display for Generation {
     }
 }
 
-/// A `{SCHEME}…` string as it stands in the store: opaque here, shown nowhere, wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StoredHash(Zeroizing<String>);
-
-impl StoredHash {
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
-
-    /// The text, for the one who verifies against it or stores it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for StoredHash {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("StoredHash(..)")
-    }
-}
-
-/// Which of an account's passwords: the main one, or an application password by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CredentialName {
-    Main,
-    Application(u64),
-}
-
-impl fmt::Display for CredentialName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Main => formatter.write_str("main"),
-            Self::Application(number) => number.fmt(formatter),
-        }
-    }
-}
-
-/// One password of an account, as stored.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    pub name: CredentialName,
-    pub hash: StoredHash,
-    /// Of its own for an application password; the account's for the main one.
-    pub generation: Generation,
-    pub known: Fingerprints,
-}
-
-/// 24 keyed bits of a password: enough to know it again, too few to find it out. Shown nowhere all the same.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint([u8; 3]);
-
-impl Fingerprint {
-    #[must_use]
-    pub fn new(bits: [u8; 3]) -> Self {
-        Self(bits)
-    }
-
-    /// For the one who stores it.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Fingerprint(..)")
-    }
-}
-
-/// What is known of the text of a password, and of the one before it. It decides nothing but counting.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprints {
-    pub current: Option<Fingerprint>,
-    pub previous: Option<Replaced>,
-}
-
-/// A password that is no longer right, known by its fingerprint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replaced {
-    pub fingerprint: Fingerprint,
-    pub at: Timestamp,
-}
-
 /// What kind of mailbox: only people have one of their own to sign in to, but all may log in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -415,12 +330,5 @@ mod tests {
         let username: Username = "Ann@Example.org".parse().expect("a valid name");
         assert_eq!(username.local_part(), "ann");
         assert_eq!(username.domain(), domain("example.org"));
-    }
-
-    #[test]
-    fn what_is_known_of_a_password_shows_nothing() {
-        let hash = StoredHash::new("{PLAIN}hunter2".to_owned());
-        assert_eq!(format!("{hash:?}"), "StoredHash(..)");
-        assert_eq!(format!("{:?}", Fingerprint::new([1, 2, 3])), "Fingerprint(..)");
     }
 }

@@ -6,7 +6,8 @@
 //! Trusts: the pid by which a mail process claims a login, which the door has compared with the kernel's.
 //! Fails:  never. What is forgotten, or was answered before the start, is unknown, and unknown is old.
 //! Limits: knows only claims made here: a Dovecot that asks another gatepost has none of its sessions known. A process
-//!         that served an old session of an account is old for as long as it is remembered, whatever it serves now.
+//!         that served an old session of an account is old for as long as it is remembered, whatever it serves now. A pid
+//!         is taken for that of whichever Dovecot lists it: two hosts whose Dovecots ask here may have the same one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -20,6 +20,8 @@ use crate::store::{Delivery, EVERYONE, StepState};
 
 /// If no place has answered by then, the store is told all the same what is pending: somebody waits for the receipt.
 const FIRST_WORD: Duration = Duration::from_millis(200);
+/// A store that takes longer to keep what is known must not hold up what is to be done; it is told again.
+const STORE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Works on the rows until they are complete or `stop`, and gives those of which the store does not know that.
 /// `attempted` becomes true once each place was tried.
@@ -98,9 +100,14 @@ impl Group {
                     under_way.spawn(errand.attempt(Arc::clone(&self.errands), Arc::clone(&self.subject)));
                 }
             }
-            self.keep().await;
-            patience = Duration::MAX;
-            if unattempted.is_empty() {
+            let kept = if under_way.is_empty() {
+                self.keep().await;
+                true
+            } else {
+                timeout(STORE_PATIENCE, self.keep()).await.is_ok()
+            };
+            patience = if kept { Duration::MAX } else { STORE_PATIENCE };
+            if kept && unattempted.is_empty() {
                 self.announce(attempted);
             }
         }

@@ -37,10 +37,14 @@ impl House {
 
     /// An outbox with this much room, and a Dovecot that is away if one is wanted.
     fn outbox(&self, room: usize, dovecot: Option<&str>) -> Outbox {
+        self.outbox_to("unix:/nowhere/http", room, dovecot)
+    }
+
+    fn outbox_to(&self, endpoint: &str, room: usize, dovecot: Option<&str>) -> Outbox {
         let kicker = dovecot.map(|name| {
             let settings = Settings {
                 name: name.to_owned(),
-                endpoint: "unix:/nowhere/http".parse().expect("a place"),
+                endpoint: endpoint.parse().expect("a place"),
                 key: Password::from("key"),
                 authorities: None,
                 flush_cache: false,
@@ -221,4 +225,21 @@ async fn what_the_store_would_not_keep_is_kept_later() {
     house.start(house.outbox(ROWS, None));
     house.nothing_is_open().await;
     assert_eq!(house.staged.passed(Point::Settling), 2);
+}
+
+#[tokio::test]
+async fn while_the_store_keeps_nothing_dovecot_is_asked_again_all_the_same() {
+    let house = House::new().await;
+    house.add(&user("ann")).await;
+    house.commit(Change::LogOut { user: user("ann") }).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("http");
+    let dovecot = tokio::net::UnixListener::bind(&socket).expect("a socket");
+    let mut settling = house.staged.stop(Point::Settling);
+    house.start(house.outbox_to(&format!("unix:{}", socket.display()), ROWS, Some("mail1")));
+    settling.reached().await;
+    for _ in 0..3 {
+        // Hung up on at once, it is asked again.
+        timeout(PATIENCE, dovecot.accept()).await.expect("it is asked again").expect("a connection");
+    }
 }

@@ -47,6 +47,7 @@ with_gatepost! {
     account_may_be_bound_to_networks,
     changed_password_is_the_only_one_from_then_on,
     outage_is_not_now_to_everybody_and_over_when_it_is_over,
+    who_was_there_lately_comes_in_during_an_outage,
     restart_of_gatepost_costs_nobody_a_login_or_a_session,
     sudden_end_of_gatepost_is_survived,
     mail_program_is_listed_by_what_it_calls_itself,
@@ -242,6 +243,7 @@ fn changed_password_is_the_only_one_from_then_on(host: &mut MailHost) {
 fn outage_is_not_now_to_everybody_and_over_when_it_is_over(host: &mut MailHost) {
     assert_everybody_welcome(host);
     for loss in host.store().losses() {
+        forget_passwords(host);
         host.store().lose(*loss);
         for (door, heard) in at_every_door(&host.dovecot, ALICE.user, ALICE.password) {
             assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?}");
@@ -256,6 +258,28 @@ fn outage_is_not_now_to_everybody_and_over_when_it_is_over(host: &mut MailHost) 
         host.store().mend(*loss);
         assert_everybody_welcome(host);
     }
+}
+
+/// gatepost writes its store alone, so it knows that nothing has changed while the store was away.
+fn who_was_there_lately_comes_in_during_an_outage(host: &mut MailHost) {
+    for loss in host.store().losses() {
+        forget_passwords(host);
+        assert_everybody_welcome(host);
+        host.store().lose(*loss);
+        for (door, heard) in at_every_door(&host.dovecot, ALICE.user, ALICE.password) {
+            assert_eq!(heard, Heard::Welcome, "{door:?}");
+        }
+        for (door, heard) in at_every_door(&host.dovecot, ALICE.user, "never tried before") {
+            assert!(matches!(heard, Heard::NotNow(_)), "{door:?} heard {heard:?}");
+        }
+        host.store().mend(*loss);
+    }
+}
+
+/// What gatepost verified lately it would know without its store.
+fn forget_passwords(host: &MailHost) {
+    let flushed = host.dovecot.doveadm(&["auth", "cache", "flush"]);
+    assert!(flushed.status.success(), "{flushed:?}");
 }
 
 fn restart_of_gatepost_costs_nobody_a_login_or_a_session(host: &mut MailHost) {

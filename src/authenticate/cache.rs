@@ -50,7 +50,6 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub(super) struct Verified {
     pub(super) identity: Identity,
-    pub(super) grant: Grant,
     /// When the password was verified, however often the rest was read anew.
     at: Instant,
 }
@@ -58,15 +57,20 @@ pub(super) struct Verified {
 impl Verified {
     pub(super) fn new(record: &LoginRecord, credential: &Credential, position: Position, at: Instant) -> Self {
         let LoginRecord { account, domain, .. } = record;
+        let application = (credential.name != CredentialName::Main).then_some((credential.name, credential.generation));
+        let grant = Grant { application, ..Grant::of(account.username.clone(), Some(record), position) };
         let identity = Identity {
             account: account.clone(),
             quota: account.effective_quota(domain.default_quota),
             credential: credential.name,
             generation: account.generation,
+            grant,
         };
-        let application = (credential.name != CredentialName::Main).then_some((credential.name, credential.generation));
-        let grant = Grant { application, ..Grant::of(account.username.clone(), Some(record), position) };
-        Self { identity, grant, at }
+        Self { identity, at }
+    }
+
+    pub(super) fn grant(&self) -> &Grant {
+        &self.identity.grant
     }
 
     /// As the store has it now, if the password is still the one that was verified.
@@ -74,7 +78,7 @@ impl Verified {
         let credential = record.credentials.iter().find(|credential| credential.name == self.identity.credential)?;
         let renewed = Self::new(record, credential, position, self.at);
         let same = |grant: &Grant| (grant.generation, grant.application);
-        (same(&renewed.grant) == same(&self.grant)).then_some(renewed)
+        (same(renewed.grant()) == same(self.grant())).then_some(renewed)
     }
 }
 
@@ -164,7 +168,7 @@ impl Cache {
     pub(super) fn flush(&self, users: &[Username]) -> u64 {
         let concerned = |user: &Username| users.is_empty() || users.contains(user);
         let right: Vec<Key> =
-            self.right.iter().filter(|(_, verified)| concerned(&verified.grant.user)).map(|(key, _)| *key).collect();
+            self.right.iter().filter(|(_, verified)| concerned(&verified.grant().user)).map(|(key, _)| *key).collect();
         let wrong: Vec<Key> =
             self.wrong.iter().filter(|(_, wrong)| concerned(&wrong.grant.user)).map(|(key, _)| *key).collect();
         right.iter().for_each(|key| self.right.invalidate(key));

@@ -179,7 +179,7 @@ impl Authenticator {
         };
         let verified = Verified::new(record, credential, position, attempt.arrived);
         let verdict = self.permit(attempt, &verified.identity);
-        if !self.is_unmoved(&verified.grant, matches!(verdict, Verdict::Refuse(_))).await? {
+        if !self.is_unmoved(verified.grant(), matches!(verdict, Verdict::Refuse(_))).await? {
             return Ok(None);
         }
         self.cache.remember_right(key, verified);
@@ -195,7 +195,7 @@ impl Authenticator {
         if let Some(verified) = self.cache.right(key, attempt.arrived) {
             let Some(verified) = self.renew(key, verified).await? else { return Ok(None) };
             let verdict = self.permit(attempt, &verified.identity);
-            let holds = matches!(verdict, Verdict::Accept(_)) || self.is_unmoved(&verified.grant, true).await?;
+            let holds = matches!(verdict, Verdict::Accept(_)) || self.is_unmoved(verified.grant(), true).await?;
             metrics::cache(if holds { "right" } else { "none" });
             return Ok(holds.then_some(verdict));
         }
@@ -219,13 +219,13 @@ impl Authenticator {
 
     /// A remembered password as of now. While its generation is the account's it is right, whatever else has changed.
     async fn renew(&self, key: &Key, verified: Arc<Verified>) -> Result<Option<Arc<Verified>>, Outage> {
-        match self.revocation.standing(&verified.grant) {
+        match self.revocation.standing(verified.grant()) {
             Standing::Current => return Ok(Some(verified)),
-            Standing::Stale if self.revocation.is_confirmed(&verified.grant).await => return Ok(Some(verified)),
+            Standing::Stale if self.revocation.is_confirmed(verified.grant()).await => return Ok(Some(verified)),
             Standing::Stale | Standing::Outdated | Standing::Unknown => {}
         }
         let position = self.revocation.position();
-        let record = self.store.login_record(&verified.grant.user).await?;
+        let record = self.store.login_record(&verified.grant().user).await?;
         let renewed = record.and_then(|record| verified.renewed(&record, position));
         let Some(renewed) = renewed else {
             metrics::cache("none");

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::PATIENCE;
 use crate::account::{Account, CredentialName, Generation};
 use crate::hash_pool::PoolError;
+use crate::revocation::Grant;
 use crate::store::StoreError;
 
 /// The answer to a login. A client that hears "no" may drop a stored password; one that hears "not now" retries.
@@ -24,6 +25,8 @@ pub struct Identity {
     pub credential: CredentialName,
     /// What is granted now is honoured only while this is the account's generation.
     pub generation: Generation,
+    /// What that rests on.
+    pub grant: Grant,
 }
 
 /// Why not. All but [`Refusal::Wrong`] and [`Refusal::Previous`] are told only to the right password.

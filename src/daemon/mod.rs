@@ -219,6 +219,7 @@ async fn build(
         authenticator,
         change_password,
         store,
+        revocation: Arc::clone(&revocation),
         waiting: Arc::new(Waiting::default()),
         claims,
         live,

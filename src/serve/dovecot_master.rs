@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Gate, LOOKUP_PATIENCE, READ_SIZE, Stream, UNWRITTEN, WRITE_PATIENCE, flush, read};
 use crate::account::{Account, Username};
+use crate::authenticate::Identity;
 use crate::listen::Peer;
 use crate::store::{AccountPage, StoreError};
 use crate::telemetry::logging::quoted;
@@ -110,7 +111,7 @@ impl<S: Stream> Conversation<S> {
         let user = &grant.identity.account.username;
         let pid = hand_off.session_pid.or_else(|| self.peer.pid());
         let claim = self.gate.claims.claim(user, pid, Instant::now());
-        match self.find(user).await {
+        match self.granted(&grant.identity).await {
             Ok((account, quota)) if account.generation == grant.identity.generation => {
                 let mut fields = self.userdb_fields(&account, quota);
                 fields.push(("auth_mech".to_owned(), grant.mechanism.to_owned()));
@@ -123,6 +124,15 @@ impl<S: Stream> Conversation<S> {
             }
             Err(Nothing::Unknown) => self.session.fail(id, None),
         }
+    }
+
+    /// The account of a login as it is now. Where nothing of it can have changed, the login knows, also while the store is
+    /// away.
+    async fn granted(&self, identity: &Identity) -> Result<(Account, u64), Nothing> {
+        if self.gate.revocation.vouches_for(&identity.grant) {
+            return Ok((identity.account.clone(), identity.quota));
+        }
+        self.find(&identity.account.username).await
     }
 
     async fn user(&mut self, lookup: &Lookup) {

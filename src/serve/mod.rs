@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authenticate::Authenticator;
 use crate::change_password::ChangePassword;
 use crate::config::Live;
+use crate::revocation::Revocation;
 use crate::sessions;
 use crate::store::Store;
 use waiting::Waiting;
@@ -43,6 +44,7 @@ pub struct Gate {
     pub authenticator: Arc<Authenticator>,
     pub change_password: ChangePassword,
     pub store: Arc<dyn Store>,
+    pub revocation: Arc<Revocation>,
     pub waiting: Arc<Waiting>,
     /// Told of every login that a mail process claims.
     pub claims: Arc<sessions::live::Live>,

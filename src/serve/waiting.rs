@@ -131,7 +131,9 @@ mod tests {
             generation: Generation(1),
             changed: RowNumber(1),
         };
-        let identity = Identity { account, quota: 0, credential: CredentialName::Main, generation: Generation(1) };
+        let grant = crate::revocation::Grant::of(account.username.clone(), None, Default::default());
+        let identity =
+            Identity { account, quota: 0, credential: CredentialName::Main, generation: Generation(1), grant };
         Grant { identity, mechanism: "PLAIN" }
     }
 

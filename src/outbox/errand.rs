@@ -55,6 +55,11 @@ impl Errand {
         }
     }
 
+    /// Whether it goes on so soon.
+    pub(super) fn is_due_within(&self, time: Duration) -> bool {
+        !self.report.done && self.due <= Instant::now() + time
+    }
+
     /// Waits until it is due, and does what can be done then.
     pub(super) async fn attempt(mut self, errands: Arc<Errands>, subject: Arc<Subject>) -> Self {
         sleep_until(self.due.into()).await;

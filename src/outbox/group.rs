@@ -20,6 +20,8 @@ use crate::store::{Delivery, EVERYONE, StepState};
 
 /// If no place has answered by then, the store is told all the same what is pending: somebody waits for the receipt.
 const FIRST_WORD: Duration = Duration::from_millis(200);
+/// What will be known within so long is waited for before the receipt is given out.
+const A_MOMENT: Duration = Duration::from_millis(150);
 /// A store that takes longer to keep what is known must not hold up what is to be done; it is told again.
 const STORE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -95,7 +97,10 @@ impl Group {
             for errand in back {
                 let place = errand.place();
                 self.note(&place, &errand.report);
-                unattempted.remove(&place);
+                // Who waits for the receipt waits for what will be known in a moment: whether a kick has worked.
+                if !errand.is_due_within(A_MOMENT) {
+                    unattempted.remove(&place);
+                }
                 if !errand.report.done {
                     under_way.spawn(errand.attempt(Arc::clone(&self.errands), Arc::clone(&self.subject)));
                 }

@@ -176,7 +176,7 @@ fn throttle(written: &raw::Throttle, complaints: &mut Complaints) -> throttle::S
         failures: at_least_one(&["throttle", "failures"], written.failures, complaints),
         window: written.window.0,
         entries: at_least_one(&["throttle", "entries"], written.entries, complaints),
-        trusted_networks: written.trusted_networks.clone(),
+        trusted_networks: written.trusted_networks.iter().map(|network| network.0).collect(),
     }
 }
 

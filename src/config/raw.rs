@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::values::{Id, LogFormat, LogLevel, Mode, Password, Period, Protocol};
+use super::values::{Id, LogFormat, LogLevel, Mode, Network, Password, Period, Protocol};
 use crate::account::DomainName;
 use crate::authenticate::cache;
 use crate::password::policy::Policy;
@@ -116,12 +115,13 @@ pub(super) struct Throttle {
     pub(super) failures: u32,
     pub(super) window: Period,
     pub(super) entries: usize,
-    pub(super) trusted_networks: Vec<IpNet>,
+    pub(super) trusted_networks: Vec<Network>,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
         let throttle::Settings { failure_delay, failures, window, entries, trusted_networks } = Default::default();
+        let trusted_networks = trusted_networks.into_iter().map(Network).collect();
         Self { failure_delay: Period(failure_delay), failures, window: Period(window), entries, trusted_networks }
     }
 }

@@ -121,6 +121,14 @@ fn a_named_policy_differs_only_where_it_says_so() {
 }
 
 #[test]
+fn an_address_is_a_network_of_its_own() {
+    let document = "[throttle]\ntrusted_networks = ['192.0.2.10', '2001:db8::7', '198.51.100.0/24']";
+    let networks = parse(document).expect("valid").live.throttle.trusted_networks;
+    let expected = ["192.0.2.10/32", "2001:db8::7/128", "198.51.100.0/24"];
+    assert_eq!(networks, expected.map(|text| text.parse().expect("a network")));
+}
+
+#[test]
 fn poppassd_leaves_loopback_only_where_that_is_said_to_be_safe() {
     for (address, cleartext, allowed) in [
         ("127.0.0.1:106", false, true),
@@ -226,7 +234,10 @@ fn every_mistake_names_its_line_its_key_and_the_remedy() {
         ("[hash]\nqueue = 9000000000000000000", "2: hash.queue: is more than 1000000"),
         ("[throttle]\nfailures = 0", "2: throttle.failures: must be at least 1"),
         ("[throttle]\nentries = 0", "2: throttle.entries: must be at least 1"),
-        ("[throttle]\ntrusted_networks = ['x']", "2: throttle.trusted_networks: invalid"),
+        (
+            "[throttle]\ntrusted_networks = ['x']",
+            "2: throttle.trusted_networks: \"x\" is neither a network nor an address",
+        ),
         (
             "[redis]\naddresses = ['redis://x']",
             "2: redis.addresses: \"redis://x\" is a URL; write HOST:PORT (and set `tls` ",

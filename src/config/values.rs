@@ -1,10 +1,12 @@
 //! The small words of the file: a duration, a mode, a protocol, a log level. Parsed once, into a type.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use gatepost_protocol::Secret;
+use ipnet::IpNet;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +64,22 @@ impl TryFrom<toml::Value> for Password {
             toml::Value::String(text) => Ok(Self(Secret::new(text.into_bytes()))),
             _ => Err("must be text in quotes"),
         }
+    }
+}
+
+/// A network, written as `"192.0.2.0/24"`, or an address, which is a network of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Network(pub(super) IpNet);
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map(Self).map_err(|_| {
+            format!("{text:?} is neither a network nor an address; write it like \"192.0.2.0/24\" or \"192.0.2.10\"")
+        })
     }
 }
 

@@ -222,10 +222,11 @@ impl Status {
     }
 }
 
-/// As it is without any configuration, but for ports that might be taken.
+/// As it is without any configuration, but for ports that might be taken, and that each login is verified: what is remembered
+/// of those before would be measured in its place.
 fn prepare_gatepost(directory: &Path, accounts: &Accounts, refusals: Refusals) -> Outcome<Vec<PathBuf>> {
     let configuration = directory.join("gatepost.toml");
-    let mut text = String::new();
+    let mut text = "[cache]\nentries = 0\n".to_owned();
     for port in ["http", "status", "poppassd"] {
         let _ = writeln!(text, "[listen.{port}]\nenabled = false");
     }
